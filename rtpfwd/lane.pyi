@@ -1,0 +1,32 @@
+"""The typed face of the lane: the one file of rtpfwd that makes system calls and reads the clock."""
+
+from rtpfwd.params import Address
+from rtpfwd.plane import Plane
+
+class Lane:
+    """One forwarding thread over one plane. Its clock is CLOCK_MONOTONIC, the same as time.monotonic_ns()."""
+
+    def __init__(self, plane: Plane) -> None: ...
+    @property
+    def handoff_fd(self) -> int:
+        """An eventfd: readable when the plane has something for Python to poll. Clear it by reading 8 bytes."""
+
+    def add_socket(self, fd: int) -> int:
+        """Serve a bound, non-blocking UDP socket (borrowed: the caller closes it, after remove_socket). IPv4, IPv6
+        or dual-stack. Returns its socket id; the first one is 0."""
+
+    def remove_socket(self, socket: int) -> None: ...
+    def send(self, socket: int, address: Address, data: bytes) -> None:
+        """Send one datagram of Python's (STUN, DTLS) now. What the kernel refuses is counted, not raised."""
+
+    def run(self) -> None:
+        """Forward until stop(). Call it in a thread of its own; it holds no GIL."""
+
+    def stop(self) -> None:
+        """Make run() return soon. Safe from any thread, before and after run()."""
+
+    def wake(self) -> None:
+        """Make the loop look at the plane's next timeout and output again, after a command changed them."""
+
+    def counters(self) -> dict[str, int]:
+        """wakeups, receive_calls, send_calls, send_errors, send_would_block, …"""

@@ -1,0 +1,78 @@
+"""The typed face of the plane: all forwarding state of one lane.
+
+The plane is sans-I/O: datagrams and the time go in, datagrams come out. `now` is monotonic nanoseconds. Every method
+takes the plane's own mutex with the GIL released, so a lane thread may forward while Python commands. An argument that
+can't be right raises ValueError, a stale handle KeyError; neither changes anything.
+"""
+
+from collections.abc import Sequence
+
+from rtpfwd.events import PlaneEvent
+from rtpfwd.params import Address, ConsumerParams, Handle, ProducerParams, SrtpProfile
+
+class Plane:
+    def __init__(self, *, max_transports: int = 4096, max_streams: int = 65536, seed: int | None = None) -> None: ...
+
+    # Transports. A transport receives from every address that was admitted and sends to one.
+    def add_transport(self, *, srtp: bool) -> Handle: ...
+    def set_keys(self, transport: Handle, profile: SrtpProfile, send_key: bytes, recv_key: bytes) -> None:
+        """Master key followed by master salt. Until then an srtp transport forwards nothing."""
+
+    def admit(self, transport: Handle, socket: int, address: Address) -> None:
+        """Datagrams from `address` on `socket` are this transport's. An address admitted elsewhere moves here."""
+
+    def dismiss(self, socket: int, address: Address) -> None: ...
+    def admit_any(self, transport: Handle, socket: int, *, comedia: bool) -> None:
+        """Every datagram on `socket` is this transport's (PlainTransport). With comedia the source of the first
+        valid RTP or RTCP packet becomes the remote and a RemoteLearned event says so."""
+
+    def set_remote(self, transport: Handle, socket: int, address: Address | None) -> None:
+        """Where this transport sends. None stops it."""
+
+    def remove_transport(self, transport: Handle) -> None:
+        """With its producers and consumers, and the consumers of those producers."""
+
+    # Producers.
+    def add_producer(self, transport: Handle, params: ProducerParams) -> Handle:
+        """ValueError when an SSRC, or a MID with a RID, is taken on this transport."""
+
+    def pause_producer(self, producer: Handle) -> None: ...
+    def resume_producer(self, producer: Handle, now: int) -> None: ...
+    def remove_producer(self, producer: Handle) -> None: ...
+
+    # Consumers.
+    def add_consumer(self, transport: Handle, producer: Handle, params: ConsumerParams, now: int) -> Handle:
+        """A running video consumer asks its producer for a keyframe at once."""
+
+    def pause_consumer(self, consumer: Handle) -> None: ...
+    def resume_consumer(self, consumer: Handle, now: int) -> None: ...
+    def request_keyframe(self, consumer: Handle, now: int) -> None:
+        """Merged and throttled with the other consumers' requests for the same stream."""
+
+    def remove_consumer(self, consumer: Handle) -> None: ...
+
+    # Datagrams, without a lane (virtual time, tests) or from TCP.
+    def ingest(self, datagrams: Sequence[tuple[int, Address, bytes]], now: int) -> None:
+        """(socket, source, datagram). Anything at all may be in a datagram; what is dropped is counted."""
+
+    def poll_transmit(self) -> tuple[int, Address, bytes] | None:
+        """The next datagram to send, (socket, destination, datagram). With a lane only those to TCP addresses."""
+
+    def poll_handoff(self) -> tuple[int, Address, bytes] | None:
+        """The next STUN or DTLS datagram (RFC 7983) received, for Python. Bounded; overflow is counted."""
+
+    def poll_event(self) -> PlaneEvent | None: ...
+    def next_timeout(self) -> int | None: ...
+    def handle_timeout(self, now: int) -> None: ...
+
+    # Figures. Plain dicts of counters and gauges; see docs/forwarding.md for each key and unit.
+    def counters(self) -> dict[str, int]:
+        """Of the plane: received_packets, received_bytes, forwarded_packets, forwarded_bytes, sent_packets,
+        sent_bytes, nacks_received, nacks_sent, retransmitted_packets, keyframe_requests_sent, …, and one
+        `drop_<reason>` for every reason to drop a datagram."""
+
+    def transport_stats(self, transport: Handle) -> dict[str, int | float]: ...
+    def producer_stats(self, producer: Handle) -> list[dict[str, int | float | str]]:
+        """One per encoding."""
+
+    def consumer_stats(self, consumer: Handle) -> dict[str, int | float]: ...
