@@ -1,0 +1,71 @@
+"""How a media node is set up. Parsed once by the command line, checked here, then passed down frozen."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+
+from server.errors import LocalError
+
+
+@dataclass(frozen=True, slots=True)
+class MediaLimits:
+    """Everything that a stranger, or a front gone wrong, could otherwise make grow. Counts are per node."""
+
+    max_routers: int = 2048
+    max_transports: int = 4096
+    max_streams: int = 65536  # per lane: encodings received plus streams sent, each with its retransmissions
+    max_producers_per_transport: int = 64
+    max_consumers_per_transport: int = 1024
+    max_paths_per_transport: int = 8  # addresses that one remote may have validated at the same time
+    max_tcp_connections: int = 1024  # per lane
+    max_tcp_connections_per_source: int = 32  # per lane and source IP address
+    max_watchers: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class MediaConfig:
+    """The whole configuration of one media node. Raises LocalError, saying what to do, when a value can't be right.
+
+    `media_port` is the port of the first lane, over UDP and TCP; lane n uses `media_port + n`; 0 takes any free
+    ports. `announced` replaces the addresses found on the interfaces in the ICE candidates: what the world sees
+    behind a one-to-one NAT.
+    """
+
+    listen_host: str = ""  # empty: every IPv6 and IPv4 address
+    media_port: int = 0
+    lanes: int = 1
+    announced: tuple[str, ...] = ()
+    node_id: str = ""  # empty: random
+    tcp: bool = True  # ICE-TCP (RFC 6544) beside UDP
+    socket_buffer_bytes: int = 4 * 1024 * 1024  # asked for; the kernel may grant less
+    consent_timeout_ns: int = 30_000_000_000  # RFC 7675 section 5.1
+    seed: int | None = None  # of SSRCs and first sequence numbers; None: the operating system's randomness
+    limits: MediaLimits = field(default_factory=MediaLimits)
+
+    def __post_init__(self) -> None:
+        if self.listen_host:
+            _require_ip("listen_host", self.listen_host)
+        for address in self.announced:
+            _require_ip("announced", address)
+            if ipaddress.ip_address(address).is_unspecified:
+                raise LocalError(f"announced: {address} is a wildcard; name an address that viewers can reach")
+        if not 1 <= self.lanes <= 64:
+            raise LocalError(f"lanes: {self.lanes} is not in 1 … 64; one lane per core that may forward is plenty")
+        last = self.media_port + self.lanes - 1
+        if not 0 <= self.media_port <= 65535 or last > 65535:
+            raise LocalError(
+                f"media_port: {self.media_port} with {self.lanes} lane(s) leaves the range 1 … 65535; "
+                "choose a lower port, or 0 for any free one"
+            )
+        if self.socket_buffer_bytes < 65536:
+            raise LocalError(f"socket_buffer_bytes: {self.socket_buffer_bytes} is under 65536; packets would be lost")
+        if self.consent_timeout_ns < 1_000_000_000:
+            raise LocalError("consent_timeout_ns: under one second every network hiccup would end the call")
+
+
+def _require_ip(option: str, text: str) -> None:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        raise LocalError(f"{option}: {text!r} is not an IP address; give an IPv4 or IPv6 literal") from None
