@@ -12,7 +12,7 @@ GENERATED = ("media_pb2.py", "media_pb2.pyi")
 
 def generate(into: Path) -> None:
     """Write both files below `into`/protos. Needs grpcio-tools (the `lint` dependency group)."""
-    from grpc_tools import protoc  # noqa: PLC0415  (a development dependency)
+    from grpc_tools import protoc
 
     arguments = ["protoc", f"-I{HERE.parent}", f"--python_out={into}", f"--pyi_out={into}", "protos/media.proto"]
     if protoc.main(arguments) != 0:
@@ -23,9 +23,7 @@ def stale() -> list[str]:
     """The names of committed files that differ from what media.proto compiles to now."""
     with tempfile.TemporaryDirectory() as folder:
         generate(Path(folder))
-        return [
-            name for name in GENERATED if (HERE / name).read_text() != (Path(folder) / "protos" / name).read_text()
-        ]
+        return [name for name in GENERATED if (HERE / name).read_text() != (Path(folder) / "protos" / name).read_text()]
 
 
 def main() -> None:
