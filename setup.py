@@ -1,17 +1,21 @@
-"""The compiled part of Sightline: every .pyx under rtpfwd/ and bench/ is one extension. Everything else: pyproject.toml.
+"""The compiled part of Sightline: every .pyx below rtpfwd/ and bench/ is one extension. The rest: pyproject.toml.
 
-RTPFWD_DEBUG=1 builds with bounds checks, line tracing (for coverage) and no optimisation.
+RTPFWD_DEBUG=1 builds with bounds checks, line tracing (for coverage) and no optimisation. A wheel also carries the
+built web client, so that an installed `sightline up` needs neither a compiler nor Node.js.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_py import build_py
 
 DEBUG = os.environ.get("RTPFWD_DEBUG") == "1"
+WEB_EXPORT = Path("web/out")
 
 DIRECTIVES = {
     "language_level": 3,
@@ -40,5 +44,24 @@ def extensions() -> list[Extension]:
     ]
 
 
+class BuildWithWebClient(build_py):
+    """Put web/out into the wheel as signaling/web_client. A development install reads web/out in place."""
+
+    def run(self) -> None:
+        super().run()
+        if self.editable_mode:
+            return
+        if not (WEB_EXPORT / "index.html").is_file():
+            raise SystemExit("web/out is missing: run `make web` before building a wheel (`make wheel` does both)")
+        shutil.copytree(WEB_EXPORT, Path(self.build_lib) / "signaling" / "web_client", dirs_exist_ok=True)
+
+
 if __name__ == "__main__":
-    setup(ext_modules=cythonize(extensions(), compiler_directives=DIRECTIVES, build_dir="build/cython"))
+    cores = os.cpu_count() or 1
+    setup(
+        ext_modules=cythonize(
+            extensions(), compiler_directives=DIRECTIVES, build_dir="build/cython", nthreads=cores, quiet=True
+        ),
+        options={"build_ext": {"parallel": cores}},
+        cmdclass={"build_py": BuildWithWebClient},
+    )
