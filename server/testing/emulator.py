@@ -1,0 +1,176 @@
+"""A bad network between two network namespaces, for kernels without netem: real programs, a seeded link of ours.
+
+`NetworkPair` makes two namespaces, each with a TUN device; a child process carries IP packets between them through two
+`netem.Link`s. Needs root. The child is a program of its own, so that its timing does not hang on the test's:
+
+    with NetworkPair(LinkConfig(loss=0.05, delay_ns=20 * MS), seed=1) as pair:
+        subprocess.run(pair.inside("a", ["ping", "-c1", pair.address("b")]))
+    print(pair.counters)      # after the exit: {"a_to_b": {"sent": …, "lost": …}, "b_to_a": {…}}
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import json
+import os
+import select
+import signal
+import struct
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from server.testing.netem import Link, LinkConfig
+
+TUNSETIFF = 0x400454CA  # linux/if_tun.h
+IFF_TUN, IFF_NO_PI = 0x0001, 0x1000
+CLONE_NEWNET = 0x40000000
+MTU = 1500
+SUBNET = "10.213.77"
+
+
+class NetworkPair:
+    """Two namespaces, `a` and `b`, and the path between them. Everything is gone after the exit."""
+
+    def __init__(self, a_to_b: LinkConfig, b_to_a: LinkConfig | None = None, *, seed: int) -> None:
+        self._configs = (a_to_b, b_to_a or a_to_b)
+        self._seed = seed
+        self._tag = f"sl{os.getpid() % 100_000}x{seed % 1000}"
+        self._child: subprocess.Popen[str] | None = None
+        self.counters: dict[str, dict[str, int]] = {}
+
+    def name(self, side: str) -> str:
+        """The namespace's name, for `ip netns exec`."""
+        return f"{self._tag}{side}"
+
+    def address(self, side: str) -> str:
+        """The IPv4 address of a side, reachable from the other."""
+        return f"{SUBNET}.{1 if side == 'a' else 2}"
+
+    def inside(self, side: str, command: list[str]) -> list[str]:
+        """The command line that runs `command` in a side's namespace."""
+        return ["ip", "netns", "exec", self.name(side), *command]
+
+    def __enter__(self) -> Self:
+        try:
+            for side in "ab":
+                _ip("netns", "add", self.name(side))
+                _ip("-n", self.name(side), "link", "set", "lo", "up")
+            arguments = json.dumps(
+                {
+                    "namespaces": [self.name("a"), self.name("b")],
+                    "links": [asdict(config) for config in self._configs],
+                    "seed": self._seed,
+                }
+            )
+            self._child = subprocess.Popen(
+                [sys.executable, "-m", "server.testing.emulator", arguments],
+                stdout=subprocess.PIPE,
+                text=True,
+                cwd=Path(__file__).parents[2],
+            )
+            assert self._child.stdout is not None
+            if self._child.stdout.readline().strip() != "ready":
+                raise RuntimeError("the link emulator did not start; its error is above")
+            for side in "ab":
+                namespace = ("-n", self.name(side))
+                _ip(*namespace, "address", "add", f"{self.address(side)}/24", "dev", "tun0")
+                _ip(*namespace, "link", "set", "tun0", "mtu", str(MTU), "up")
+                _ip(*namespace, "route", "add", "default", "dev", "tun0")
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if self._child is not None:
+            self._child.send_signal(signal.SIGTERM)
+            output, _ = self._child.communicate(timeout=10)
+            self.counters = json.loads(output.splitlines()[-1]) if output.strip() else {}
+            self._child = None
+        for side in "ab":
+            subprocess.run(["ip", "netns", "delete", self.name(side)], check=False, stderr=subprocess.DEVNULL)
+
+
+def _ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True)
+
+
+# ---- the child process ----
+
+
+def open_tun(namespace: str) -> int:
+    """A TUN device `tun0` in a namespace; its descriptor works from outside. This thread comes back to where it was."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    home = os.open("/proc/self/ns/net", os.O_RDONLY)
+    there = os.open(f"/var/run/netns/{namespace}", os.O_RDONLY)
+    try:
+        if libc.setns(there, CLONE_NEWNET) != 0:
+            raise OSError(ctypes.get_errno(), "setns")
+        device = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
+        fcntl.ioctl(device, TUNSETIFF, struct.pack("16sH22x", b"tun0", IFF_TUN | IFF_NO_PI))
+        return device
+    finally:
+        libc.setns(home, CLONE_NEWNET)
+        os.close(home)
+        os.close(there)
+
+
+def carry(devices: tuple[int, int], links: tuple[Link[bytes], Link[bytes]]) -> None:
+    """Move packets until SIGTERM. links[0] leads from devices[0] to devices[1], links[1] back."""
+    stopping: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _frame: stopping.append(number))
+    poller = select.poll()
+    for device in devices:
+        poller.register(device, select.POLLIN)
+    while not stopping:
+        due = [timeout for link in links if (timeout := link.next_timeout()) is not None]
+        wait_ms = 100.0 if not due else max(0.0, (min(due) - time.monotonic_ns()) / 1_000_000)
+        poller.poll(min(wait_ms, 100.0))
+        for source, link in zip(devices, links, strict=True):
+            _take(source, link)
+        for target, link in zip(reversed(devices), links, strict=True):
+            _give(target, link)
+
+
+def _take(device: int, link: Link[bytes]) -> None:
+    for _ in range(64):
+        try:
+            packet = os.read(device, MTU + 64)
+        except BlockingIOError:
+            return
+        link.send(packet, len(packet), time.monotonic_ns())
+
+
+def _give(device: int, link: Link[bytes]) -> None:
+    now = time.monotonic_ns()
+    while (packet := link.poll(now)) is not None:
+        try:
+            os.write(device, packet)
+        except OSError:
+            link.counters.overflowed += 1  # the device is down or full
+
+
+def _main(arguments: dict[str, Any]) -> None:
+    first, second = (open_tun(namespace) for namespace in arguments["namespaces"])
+    links = [
+        Link[bytes](LinkConfig(**config), seed=arguments["seed"] * 2 + index)
+        for index, config in enumerate(arguments["links"])
+    ]
+    print("ready", flush=True)
+    carry((first, second), (links[0], links[1]))
+    print(json.dumps({"a_to_b": asdict(links[0].counters), "b_to_a": asdict(links[1].counters)}), flush=True)
+
+
+if __name__ == "__main__":
+    _main(json.loads(sys.argv[1]))
