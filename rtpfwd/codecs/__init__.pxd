@@ -1,0 +1,1 @@
+# Makes rtpfwd.codecs a package that outside packages can cimport from.

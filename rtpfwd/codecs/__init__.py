@@ -1,0 +1,1 @@
+"""What one packet's payload shows of its frame, codec by codec."""

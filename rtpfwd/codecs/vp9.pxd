@@ -1,0 +1,7 @@
+# VP9 payload descriptor (RFC 9628 section 4.2).
+
+from rtpfwd.types cimport PacketView
+
+# Sets layer, is_keyframe, is_frame_start and is_switch_point from payload and marker. A payload that makes no sense
+# is no keyframe and names no layer.
+cdef void vp9_describe(PacketView* view) noexcept nogil

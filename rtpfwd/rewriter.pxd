@@ -1,0 +1,37 @@
+# One consumer's numbering: sequence numbers and timestamps that stay continuous over drops and switches.
+#
+# Between two switches: output number = input number + offset - declared drops before it. So a real loss stays a gap
+# that the viewer can ask for, a declared drop leaves none, and a reordered packet finds its own place. A packet that
+# was there already is refused, because sending a number twice with other bytes would reuse the SRTP keystream.
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from rtpfwd.types cimport PacketView
+
+cdef enum:
+    REWRITE_WINDOW = 1024       # input packets behind the newest that still find their place
+
+cdef struct Rewriter:
+    uint32_t clock_rate         # Hz
+    bint started
+    uint32_t source             # SSRC of the encoding in force
+    int64_t base                # ext_seq at the last switch: what is older is dropped
+    int64_t newest              # highest ext_seq given, forwarded or dropped
+    int64_t next_out            # extended output number that newest + 1 would get
+    uint64_t used[16]           # REWRITE_WINDOW bits: bit ext_seq % REWRITE_WINDOW = given already
+    uint64_t dropped[16]        # the same: was a declared drop when it was the newest
+    uint32_t timestamp_offset   # output timestamp = input timestamp + this
+    uint32_t last_timestamp     # highest output timestamp
+    int64_t last_at             # ns when last_timestamp was first sent
+
+cdef struct Rewritten:
+    uint16_t seq
+    uint32_t timestamp          # RTP clock units
+
+# first_seq: the first output number. Nothing is allocated, nothing to free.
+cdef void rewriter_init(Rewriter* r, uint32_t clock_rate, uint16_t first_seq) noexcept nogil
+# A packet to forward; is_switch: the verdict was SWITCH. 0, or DROP_DUPLICATE, DROP_STALE, DROP_BEFORE_SWITCH.
+# The first packet ever must be a switch, else DROP_BEFORE_SWITCH.
+cdef int rewriter_forward(Rewriter* r, const PacketView* view, bint is_switch, int64_t now, Rewritten* out) noexcept nogil
+# A packet of the encoding in force that the selector dropped: its number closes up. Packets of other encodings do nothing.
+cdef void rewriter_drop(Rewriter* r, const PacketView* view) noexcept nogil

@@ -1,0 +1,1 @@
+# Makes rtpfwd.selectors a package that outside packages can cimport from.

@@ -1,0 +1,78 @@
+# The state of one sent SSRC: what was sent under which number, retransmission (RFC 4588), reports (RFC 3550).
+
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from rtpfwd.header cimport HeaderMarks, HeaderPlan
+from rtpfwd.rate cimport RateMeter
+from rtpfwd.recv_stream cimport RecvStream
+from rtpfwd.rtcp cimport ReportBlock, Writer
+from rtpfwd.types cimport PacketView
+
+cdef enum:
+    REPORTS_KEPT = 4            # sender reports of which the send time is known, for the round-trip time
+
+cdef struct Sent:               # one packet sent
+    uint32_t in_seq             # low 32 bits of the producer's ext_seq
+    uint32_t timestamp          # as sent, RTP clock units
+    uint32_t last_sent_ms       # ms of the monotonic clock, low 32 bits
+    uint16_t seq                # as sent
+    bint used
+
+cdef struct SendStream:
+    # Passed by argument.
+    uint32_t ssrc
+    uint32_t rtx_ssrc           # 0 = no retransmission
+    uint32_t clock_rate         # Hz
+
+    # What was sent. Allocated by send_stream_init; NULL without retransmission.
+    Sent* sent                  # at seq & mask
+    uint32_t mask
+    int64_t newest_in           # ext_seq of the newest packet sent, to widen in_seq again
+    uint16_t rtx_seq            # of the next retransmission
+
+    # Counts.
+    uint64_t packets            # media packets sent
+    uint64_t bytes              # RTP bytes of those
+    uint64_t octets             # payload bytes of those, as SR counts them
+    uint64_t nacked             # packets the viewer asked for
+    uint64_t retransmitted      # packets
+    uint64_t retransmitted_bytes
+    uint64_t not_found          # asked for, and not in the history any more
+    uint64_t too_soon           # asked for again within a round-trip time: not sent
+
+    # What the viewer reports.
+    bint has_report
+    uint8_t fraction_lost       # in 1/256
+    int32_t cumulative_lost     # packets
+    uint32_t jitter             # RTP clock units
+    int64_t rtt                 # ns; 0 = unknown
+    uint32_t report_ids[REPORTS_KEPT]   # middle NTP bits of the last sender reports
+    int64_t report_times[REPORTS_KEPT]  # ns when they were sent
+    uint8_t report_next
+
+    RateMeter rate
+
+# capacity: packets that can be asked for again, rounded up to a power of two. -1: no memory.
+cdef int send_stream_init(
+    SendStream* s, uint32_t ssrc, uint32_t rtx_ssrc, uint32_t clock_rate, uint32_t capacity, uint16_t rtx_seq) noexcept nogil
+cdef void send_stream_free(SendStream* s) noexcept nogil
+
+# One media packet was sent. `size` is its RTP size in bytes, before SRTP.
+cdef void send_stream_sent(
+    SendStream* s, const PacketView* view, uint16_t seq, uint32_t timestamp, int size, int64_t now) noexcept nogil
+
+# The viewer asks for `seq`. True: *in_seq is the producer's ext_seq to take from its history, then send_stream_write_rtx.
+# False: never sent, too long ago, or sent so lately that it is still on the way.
+cdef bint send_stream_nacked(SendStream* s, uint16_t seq, int64_t now, int64_t* in_seq) noexcept nogil
+# The whole clear RTX packet for `seq`, whose original is `view`. Size in bytes, or -1 when it does not fit.
+cdef int send_stream_write_rtx(
+    SendStream* s, const HeaderPlan* plan, const PacketView* view, uint16_t seq, uint8_t rtx_payload_type, int64_t now,
+    uint8_t* out, Py_ssize_t capacity, HeaderMarks* marks) noexcept nogil
+# The history had it no more; only counts.
+cdef void send_stream_not_found(SendStream* s) noexcept nogil
+
+# Appends an SR. Its NTP clock is the producer's own, so that all streams of one producing peer keep their lip sync;
+# timestamp_offset is the rewriter's. 1 written, 0 nothing to report yet (no SR came, nothing sent), -1 does not fit.
+cdef int send_stream_write_sr(
+    SendStream* s, const RecvStream* source, uint32_t timestamp_offset, Writer* w, int64_t now) noexcept nogil
+cdef void send_stream_receive_report(SendStream* s, const ReportBlock* block, int64_t now) noexcept nogil
