@@ -3,11 +3,60 @@
 from __future__ import annotations
 
 import enum
+import functools
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
+
+from cryptography.hazmat.primitives.serialization import Encoding
+from OpenSSL import SSL, crypto
+
+from server.errors import BadPacket, LocalError
+from server.rtc.certificate import Certificate, Fingerprint
 
 PROFILE_AES128_CM_SHA1_80: Final = 0x0001
 PROFILE_AEAD_AES_128_GCM: Final = 0x0007
+
+_MILLISECOND: Final = 1_000_000
+# RFC 6347 section 4.2.4.1 starts at one second because it knows nothing of the path. Here ICE has just measured that it
+# works, a call waits for every handshake, and flights are small; so the first resend comes after about the longest
+# round trip that people can talk over. Doubling keeps the RFC's promise not to add to congestion.
+_FIRST_RESEND_NS: Final = 125 * _MILLISECOND
+_LONGEST_RESEND_NS: Final = 2_000 * _MILLISECOND
+_HANDSHAKE_LIMIT_NS: Final = 30_000 * _MILLISECOND
+# Repeats of the peer's last flight are answered at most so often: they are not authenticated.
+_ANSWER_INTERVAL_NS: Final = 50 * _MILLISECOND
+
+_EARLY_DATAGRAMS: Final = 8
+_EARLY_BYTES: Final = 16_384
+
+_DTLS_1_2: Final = 0xFEFD
+_CHANGE_CIPHER_SPEC: Final = 20
+_ALERT: Final = 21
+_HANDSHAKE: Final = 22
+_APPLICATION_DATA: Final = 23
+_RECORD_HEADER: Final = 13
+_LONGEST_RECORD: Final = (1 << 14) + 2048  # bytes after the header (RFC 6347 section 4.1, RFC 5246 section 6.2.3)
+
+# Forward secrecy and authenticated encryption; the last two are for very old peers (RFC 8827 section 6.5).
+_CIPHERS: Final = (
+    b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:"
+    b"ECDHE-RSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
+    b"ECDHE-ECDSA-AES128-SHA:ECDHE-RSA-AES128-SHA"
+)
+
+
+class _Profile(NamedTuple):
+    name: bytes  # OpenSSL's
+    key: int  # bytes
+    salt: int  # bytes
+
+
+_PROFILES: Final = {
+    PROFILE_AES128_CM_SHA1_80: _Profile(b"SRTP_AES128_CM_SHA1_80", 16, 14),
+    PROFILE_AEAD_AES_128_GCM: _Profile(b"SRTP_AEAD_AES_128_GCM", 16, 12),
+}
 
 
 class DtlsState(enum.Enum):
@@ -56,3 +105,359 @@ class DtlsClosed:
 
 
 DtlsEvent = DtlsConnected | DtlsFailed | DtlsClosed
+
+
+class _Record(NamedTuple):
+    """One DTLS record (RFC 6347 section 4.1)."""
+
+    content_type: int
+    epoch: int
+    data: bytes  # with its header
+
+    @property
+    def message_seq(self) -> int | None:
+        """Which message of the handshake a plaintext record carries, None for other records."""
+        if self.content_type != _HANDSHAKE or self.epoch != 0 or len(self.data) < _RECORD_HEADER + 6:
+            return None
+        return int.from_bytes(self.data[_RECORD_HEADER + 4 : _RECORD_HEADER + 6], "big")
+
+    def numbered(self, sequence: int) -> bytes:
+        """The same plaintext record under another sequence number."""
+        return self.data[:5] + sequence.to_bytes(6, "big") + self.data[11:]
+
+
+def split_records_untrusted(data: bytes) -> list[_Record]:
+    """The records of a datagram. BadPacket unless it consists of whole records of DTLS 1.x and nothing else."""
+    records: list[_Record] = []
+    at = 0
+    size = len(data)
+    while at < size:
+        if size - at < _RECORD_HEADER:
+            raise BadPacket("dtls-short")
+        content_type = data[at]
+        length = int.from_bytes(data[at + 11 : at + 13], "big")
+        end = at + _RECORD_HEADER + length
+        if not _CHANGE_CIPHER_SPEC <= content_type <= _APPLICATION_DATA or data[at + 1] != 0xFE:
+            raise BadPacket("dtls-not-dtls")
+        if end > size or length > _LONGEST_RECORD:
+            raise BadPacket("dtls-length")
+        records.append(_Record(content_type, int.from_bytes(data[at + 3 : at + 5], "big"), data[at:end]))
+        at = end
+    if not records:
+        raise BadPacket("dtls-short")
+    return records
+
+
+class _PeerCheck:
+    """What OpenSSL's verify callback needs. Not the endpoint itself, whose connection would then refer to itself."""
+
+    __slots__ = ("fingerprints", "mismatch")
+
+    def __init__(self, fingerprints: Sequence[Fingerprint]) -> None:
+        self.fingerprints = tuple(fingerprints)
+        self.mismatch = False
+
+    def matches(self, der: bytes) -> bool:
+        matches = any(fingerprint.matches(der) for fingerprint in self.fingerprints)
+        self.mismatch = not matches
+        return matches
+
+
+def _verify(connection: SSL.Connection, certificate: crypto.X509, _error: int, depth: int, _ok: int) -> bool:
+    """Instead of a chain of trust: the fingerprint that came by signaling. Only the peer's own certificate counts."""
+    check: _PeerCheck = connection.get_app_data()
+    return depth > 0 or check.matches(certificate.to_cryptography().public_bytes(Encoding.DER))
+
+
+@functools.lru_cache(maxsize=8)
+def _context(certificate: Certificate, profiles: tuple[int, ...]) -> SSL.Context:
+    """Shared by all endpoints with the same certificate: making one costs more than a handshake."""
+    context = SSL.Context(SSL.DTLS_METHOD)
+    context.set_min_proto_version(_DTLS_1_2)
+    context.set_max_proto_version(_DTLS_1_2)
+    context.set_cipher_list(_CIPHERS)
+    context.use_certificate(certificate.x509)
+    context.use_privatekey(certificate.private_key)
+    context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _verify)
+    context.set_tlsext_use_srtp(b":".join(_PROFILES[profile].name for profile in profiles))
+    # A resumed session would skip the certificates, and a ticket would make the server's last flight larger.
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    context.set_options(SSL.OP_NO_QUERY_MTU | SSL.OP_NO_TICKET | SSL.OP_NO_RENEGOTIATION)
+    context.set_mode(SSL.MODE_RELEASE_BUFFERS)
+    return context
+
+
+class DtlsEndpoint:
+    """One association. OpenSSL does the cryptography and the order of messages; the clock and the resending are here.
+
+    OpenSSL reads the wall clock and resends after a second. Those resends are discarded: the endpoint keeps the last
+    flight and sends it again itself, with new record numbers where they are not part of the encryption. The numbers
+    matter: a peer that received a record too early to use it (a ChangeCipherSpec that overtook what comes before) drops
+    it but remembers its number, and would take an identical copy for a replay for ever.
+    """
+
+    def __init__(
+        self,
+        certificate: Certificate,
+        *,
+        profiles: tuple[int, ...] = (PROFILE_AEAD_AES_128_GCM, PROFILE_AES128_CM_SHA1_80),
+        mtu: int = 1200,
+    ) -> None:
+        """`profiles`: SRTP protection profiles, best first. `mtu`: the largest datagram to send, UDP payload bytes."""
+        if not profiles or any(profile not in _PROFILES for profile in profiles):
+            raise LocalError(f"SRTP profiles must be some of {sorted(_PROFILES)}, not {profiles}")
+        if not 256 <= mtu <= 16_384:
+            raise LocalError(f"a DTLS mtu of {mtu} bytes cannot work: give 256 to 16384")
+        self.state = DtlsState.NEW
+        self.counters: Counter[str] = Counter()  # early_dropped, resent_flights, application_data, deaf
+        self._certificate = certificate
+        self._profiles = profiles
+        self._mtu = mtu
+        self._role = DtlsRole.SERVER
+        self._check = _PeerCheck(())
+        self._connection: SSL.Connection | None = None
+        self._early: list[bytes] = []
+        # The last flight, for resending, and how far OpenSSL's output has been taken over.
+        self._flight: list[_Record] = []
+        self._next_sequence = 0  # of plaintext records
+        self._next_message = 0  # message_seq of the next handshake message that is not a resend by OpenSSL
+        self._sent_finished = False
+        self._resend_at: int | None = None
+        self._resend_after = _FIRST_RESEND_NS
+        self._answered_at: int | None = None
+        self._gives_up_at = 0
+        self._transmits: deque[bytes] = deque()
+        self._events: deque[DtlsEvent] = deque()
+
+    def start(self, role: DtlsRole, remote_fingerprints: Sequence[Fingerprint], now: int) -> None:
+        """Begin. The peer's certificate must match one of `remote_fingerprints`. LocalError without any, or twice."""
+        if self.state is not DtlsState.NEW:
+            raise LocalError(f"DTLS cannot start: it is {self.state.value}")
+        if not remote_fingerprints:
+            raise LocalError("DTLS needs a fingerprint of the peer's certificate: give at least one")
+        self.state = DtlsState.CONNECTING
+        self._role = role
+        self._check = _PeerCheck(remote_fingerprints)
+        self._gives_up_at = now + _HANDSHAKE_LIMIT_NS
+        connection = self._connection = SSL.Connection(_context(self._certificate, self._profiles), None)
+        connection.set_app_data(self._check)
+        connection.set_ciphertext_mtu(self._mtu)
+        if role is DtlsRole.CLIENT:
+            connection.set_connect_state()
+            self._shake_hands(connection, now)
+        else:
+            connection.set_accept_state()
+        early, self._early = self._early, []
+        for datagram in early:
+            self.receive_untrusted(datagram, now)
+
+    def receive_untrusted(self, data: bytes, now: int) -> None:
+        """A DTLS datagram. BadPacket when it is not made of DTLS records, or comes after the end.
+
+        Before `start` a few are kept, since a ClientHello may overtake the request that names its fingerprint.
+        """
+        records = split_records_untrusted(data)
+        if self.state is DtlsState.NEW:
+            self._keep_early(data)
+        elif self._connection is None or self.state in (DtlsState.FAILED, DtlsState.CLOSED):
+            raise BadPacket("dtls-closed")
+        elif self.state is DtlsState.CONNECTING:
+            # One datagram at a time: OpenSSL must not read a record that continues in the next one.
+            self._connection.bio_write(data)
+            self._shake_hands(self._connection, now)
+        else:
+            self._receive_connected(self._connection, records, now)
+
+    def close(self, now: int) -> None:
+        """Say close_notify if there is anybody to hear it. No event tells of it: the caller knows."""
+        if self.state is DtlsState.CONNECTED:
+            self._say_goodbye()
+        self._end(DtlsState.CLOSED)
+
+    def next_timeout(self) -> int | None:
+        """When to call `handle_timeout`, ns; None outside the handshake."""
+        if self.state is not DtlsState.CONNECTING:
+            return None
+        return self._gives_up_at if self._resend_at is None else min(self._resend_at, self._gives_up_at)
+
+    def handle_timeout(self, now: int) -> None:
+        """Resend the last flight, or give the handshake up."""
+        if self.state is not DtlsState.CONNECTING:
+            return
+        if now >= self._gives_up_at:
+            self._fail("timeout")
+        elif self._resend_at is not None and now >= self._resend_at:
+            self._resend_after = min(2 * self._resend_after, _LONGEST_RESEND_NS)
+            self._resend_at = now + self._resend_after
+            self._resend()
+
+    def poll_transmit(self) -> bytes | None:
+        """The next datagram to send."""
+        return self._transmits.popleft() if self._transmits else None
+
+    def poll_event(self) -> DtlsEvent | None:
+        """The next thing that happened."""
+        return self._events.popleft() if self._events else None
+
+    def _keep_early(self, data: bytes) -> None:
+        if len(self._early) >= _EARLY_DATAGRAMS or sum(map(len, self._early)) + len(data) > _EARLY_BYTES:
+            self.counters["early_dropped"] += 1
+        else:
+            self._early.append(data)
+
+    def _shake_hands(self, connection: SSL.Connection, now: int) -> None:
+        """Let OpenSSL read what has arrived and write what follows."""
+        try:
+            connection.do_handshake()
+        except SSL.WantReadError:
+            self._take_output(connection, now)
+        except SSL.Error as error:
+            self._take_output(connection, now)  # the alert that says why
+            self._fail("fingerprint-mismatch" if self._check.mismatch else _reason(error))
+        else:
+            self._take_output(connection, now)
+            self._finish_handshake(connection)
+
+    def _finish_handshake(self, connection: SSL.Connection) -> None:
+        certificate = connection.get_peer_certificate(as_cryptography=True)
+        if certificate is None or not self._check.matches(certificate.public_bytes(Encoding.DER)):
+            self._say_goodbye()
+            self._fail("fingerprint-mismatch")
+            return
+        name = connection.get_selected_srtp_profile()
+        profile = next((number for number in self._profiles if _PROFILES[number].name == name), None)
+        if profile is None:
+            self._say_goodbye()
+            self._fail("no-use-srtp")
+            return
+        self.state = DtlsState.CONNECTED
+        self._resend_at = None
+        if self._role is DtlsRole.CLIENT:
+            self._flight = []  # The server has heard us, and has the last word.
+        self._events.append(DtlsConnected(self._export_keys(connection, profile)))
+        self._read(connection)
+
+    def _export_keys(self, connection: SSL.Connection, profile: int) -> SrtpKeys:
+        """RFC 5764 section 4.2: client key, server key, client salt, server salt."""
+        _, key, salt = _PROFILES[profile]
+        material = connection.export_keying_material(b"EXTRACTOR-dtls_srtp", 2 * (key + salt))
+        client = material[:key] + material[2 * key : 2 * key + salt]
+        server = material[key : 2 * key] + material[2 * key + salt :]
+        if self._role is DtlsRole.CLIENT:
+            return SrtpKeys(profile, send=client, recv=server)
+        return SrtpKeys(profile, send=server, recv=client)
+
+    def _receive_connected(self, connection: SSL.Connection, records: Sequence[_Record], now: int) -> None:
+        """OpenSSL sees only encrypted alerts and data, so that nothing can draw it into a handshake again."""
+        wanted = [record for record in records if record.epoch and record.content_type in (_ALERT, _APPLICATION_DATA)]
+        for record in wanted:
+            connection.bio_write(record.data)
+            self._read(connection)
+            if self.state is not DtlsState.CONNECTED:
+                return
+        repeats = any(record.epoch and record.content_type == _HANDSHAKE for record in records)
+        if repeats and self._flight and (self._answered_at is None or now - self._answered_at >= _ANSWER_INTERVAL_NS):
+            # The client repeats its Finished: it has not had ours. Only the server answers, or both would for ever.
+            self._answered_at = now
+            self._resend()
+
+    def _read(self, connection: SSL.Connection) -> None:
+        """Take what OpenSSL has decrypted. Application data (SCTP) has no use yet and is only counted."""
+        try:
+            while True:
+                connection.recv(_LONGEST_RECORD)
+                self.counters["application_data"] += 1
+        except SSL.WantReadError:
+            pass
+        except SSL.ZeroReturnError:
+            self._end(DtlsState.CLOSED)
+            self._events.append(DtlsClosed())
+        except SSL.Error as error:
+            if _reason(error).startswith("alert-"):
+                self._end(DtlsState.CLOSED)
+                self._events.append(DtlsClosed())
+            else:
+                # OpenSSL gives the association up; the media keys are out already and go on.
+                self.counters["deaf"] += 1
+
+    def _take_output(self, connection: SSL.Connection, now: int) -> None:
+        """Queue what OpenSSL wrote, and if it is a new flight, keep it for resending."""
+        flight: list[_Record] = []
+        others: list[_Record] = []
+        finished_before = self._sent_finished
+        for record in split_records_untrusted(output) if (output := _drain(connection)) else ():
+            message = record.message_seq
+            if record.content_type == _ALERT:
+                others.append(record)
+            elif message is None:
+                # ChangeCipherSpec and the encrypted Finished are sent once in an association.
+                if not finished_before:
+                    self._sent_finished = True
+                    flight.append(record)
+            elif message >= self._next_message:
+                flight.append(record)
+        if flight:
+            self._next_message = max((record.message_seq or 0 for record in flight), default=0) + 1
+            self._flight = flight
+            self._resend_after = _FIRST_RESEND_NS
+            self._resend_at = now + self._resend_after
+        self._send([*flight, *others])
+
+    def _resend(self) -> None:
+        self.counters["resent_flights"] += 1
+        self._send(self._flight)
+
+    def _send(self, records: Iterable[_Record]) -> None:
+        """Number the plaintext records and pack all into as few datagrams as the mtu allows, in order."""
+        datagram = b""
+        for record in records:
+            data = record.data
+            if record.epoch == 0:
+                data = record.numbered(self._next_sequence)
+                self._next_sequence += 1
+            if datagram and len(datagram) + len(data) > self._mtu:
+                self._transmits.append(datagram)
+                datagram = b""
+            datagram += data
+        if datagram:
+            self._transmits.append(datagram)
+
+    def _say_goodbye(self) -> None:
+        assert self._connection is not None
+        try:
+            self._connection.shutdown()
+        except SSL.Error:
+            return
+        output = _drain(self._connection)
+        if output:
+            self._send(split_records_untrusted(output))
+
+    def _fail(self, reason: str) -> None:
+        self._end(DtlsState.FAILED)
+        self._events.append(DtlsFailed(reason))
+
+    def _end(self, state: DtlsState) -> None:
+        self.state = state
+        self._connection = None
+        self._early = []
+        self._flight = []
+        self._resend_at = None
+
+
+def _drain(connection: SSL.Connection) -> bytes:
+    """All that OpenSSL wrote; a memory BIO does not keep datagrams apart, but records can be."""
+    chunks: list[bytes] = []
+    try:
+        while True:
+            chunks.append(connection.bio_read(65_536))
+    except SSL.WantReadError:
+        return b"".join(chunks)
+
+
+def _reason(error: SSL.Error) -> str:
+    """OpenSSL's reason as a short constant: which alert the peer sent, or that it broke the protocol."""
+    for entry in error.args[0] if error.args and isinstance(error.args[0], list) else ():
+        words = str(entry[-1]).split()
+        if "alert" in words:
+            return "-".join(("alert", *words[words.index("alert") + 1 :]))
+    return "protocol-error"
