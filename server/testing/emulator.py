@@ -20,6 +20,8 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -109,21 +111,28 @@ def _ip(*arguments: str) -> None:
 # ---- the child process ----
 
 
-def open_tun(namespace: str) -> int:
-    """A TUN device `tun0` in a namespace; its descriptor works from outside. This thread comes back to where it was."""
+@contextmanager
+def within(namespace: str) -> Iterator[None]:
+    """Run the block's system calls in a network namespace: sockets and devices opened in it stay there. This thread."""
     libc = ctypes.CDLL(None, use_errno=True)
     home = os.open("/proc/self/ns/net", os.O_RDONLY)
     there = os.open(f"/var/run/netns/{namespace}", os.O_RDONLY)
     try:
         if libc.setns(there, CLONE_NEWNET) != 0:
-            raise OSError(ctypes.get_errno(), "setns")
-        device = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
-        fcntl.ioctl(device, TUNSETIFF, struct.pack("16sH22x", b"tun0", IFF_TUN | IFF_NO_PI))
-        return device
+            raise OSError(ctypes.get_errno(), f"can't enter the network namespace {namespace}")
+        yield
     finally:
         libc.setns(home, CLONE_NEWNET)
         os.close(home)
         os.close(there)
+
+
+def open_tun(namespace: str) -> int:
+    """A TUN device `tun0` in a namespace; its file descriptor works from outside."""
+    with within(namespace):
+        device = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
+        fcntl.ioctl(device, TUNSETIFF, struct.pack("16sH22x", b"tun0", IFF_TUN | IFF_NO_PI))
+    return device
 
 
 def carry(devices: tuple[int, int], links: tuple[Link[bytes], Link[bytes]]) -> None:
