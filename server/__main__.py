@@ -51,7 +51,7 @@ class Commands(click.Group):
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="sightline")
-def main() -> None:
+def cli() -> None:
     """Sightline: video calls through its own SFU.
 
     `sightline up` starts everything one machine needs, in one process. Every option is also an environment
@@ -59,7 +59,7 @@ def main() -> None:
     """
 
 
-@main.command()
+@cli.command()
 @option("host", default="127.0.0.1", help="Address of the web page and the signaling. 0.0.0.0 or :: for every one.")
 @option("port", default=3000, type=click.IntRange(0, 65535), help="Its port; 0 takes any free one.")
 @option("media-host", default="", help="Address that media sockets listen on. Default: every IPv4 and IPv6 address.")
@@ -174,7 +174,7 @@ def _announce(address: tuple[str, int], ports: tuple[int, ...], addresses: tuple
     print("  stop:  Ctrl-C", file=sys.stderr, flush=True)
 
 
-@main.command()
+@cli.command()
 @option("port", default=3000, type=click.IntRange(1, 65535), help="The HTTP port to look at.")
 @option("media-port", default=40000, type=click.IntRange(1, 65535), help="The media port to look at.")
 @option("data-dir", default="data", type=click.Path(path_type=Path), help="The data directory to look at.")
@@ -185,6 +185,19 @@ def doctor(port: int, media_port: int, data_dir: Path) -> None:
     logging.disable()
     web = next((root for root in WEB_ROOTS if (root / "index.html").is_file()), None)
     raise SystemExit(report(examine(port=port, media_port=media_port, data_dir=data_dir, web_root=web)))
+
+
+def main() -> None:
+    """Run the command line. Whatever is refused gets one line and exit code 2."""
+    try:
+        cli(prog_name="sightline", standalone_mode=False)
+    except click.ClickException as refused:
+        context = getattr(refused, "ctx", None)
+        hint = f" ({context.command_path} --help says more)" if context else ""
+        print(f"sightline: {refused.format_message()}{hint}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except click.Abort:
+        raise SystemExit(130) from None
 
 
 if __name__ == "__main__":

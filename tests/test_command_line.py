@@ -1,0 +1,115 @@
+"""`sightline` as a user types it: what it says, and how it ends."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.foreign.sightline_up import command, sightline_up
+
+
+def run(*options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*options), capture_output=True, text=True, timeout=60, check=False)
+
+
+def get(url: str, path: str) -> tuple[int, str]:
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=10)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, response.read().decode()
+    finally:
+        connection.close()
+
+
+def refused(*options: str) -> str:
+    """Run a command that must be refused: exit code 2 and one line, which is returned."""
+    ended = run(*options)
+    assert ended.returncode == 2, ended.stderr
+    lines = ended.stderr.strip().splitlines()
+    assert len(lines) == 1, ended.stderr
+    assert lines[0].startswith("sightline: ")
+    return lines[0]
+
+
+def test_help_names_every_command_and_option():
+    assert all(word in run("--help").stdout for word in ("up", "doctor", "bench"))
+    text = run("up", "--help").stdout
+    assert all(word in text for word in ("--port", "SIGHTLINE_PORT", "3000", "--announce", "Examples"))
+
+
+def test_it_starts_answers_and_stops_within_two_seconds(tmp_path: Path):
+    with sightline_up(tmp_path) as sightline:
+        assert get(sightline.url, "/readyz")[0] == 200
+        assert get(sightline.url, "/healthz")[0] == 200
+        status, metrics = get(sightline.url, "/metrics")
+        assert status == 200
+        assert "sightline_forwarded_packets_total" in metrics
+        assert get(sightline.url, "/")[0] == 200
+        assert get(sightline.url, "/r/some-room")[0] == 200
+        assert json.loads(get(sightline.url, "/api/v1/openapi.json")[1])["openapi"].startswith("3.")
+        for number in (signal.SIGTERM,):
+            asked = time.monotonic()
+            sightline.process.send_signal(number)
+            assert sightline.process.wait(timeout=10) == 0
+            assert time.monotonic() - asked < 2.0
+        assert sightline.tracebacks() == []
+
+
+def test_a_taken_port_is_one_clear_line(tmp_path: Path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        line = refused("up", "--port", port, "--media-port", "0", "--data-dir", str(tmp_path))
+        assert port in line
+        assert "--port" in line
+
+
+def test_a_taken_media_port_is_one_clear_line(tmp_path: Path):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = str(taken.getsockname()[1])
+        line = refused(
+            "up", "--port", "0", "--media-port", port, "--media-host", "127.0.0.1", "--data-dir", str(tmp_path)
+        )
+        assert port in line
+        assert "--media-port" in line
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["up", "--port", "http"], ["--port", "http"]),
+        (["up", "--port", "70000"], ["--port", "70000"]),
+        (["up", "--colour"], ["--colour"]),
+        (["up", "--announce", "example.org"], ["example.org", "IP address"]),
+        (["up", "--web-root", "/nonexistent"], ["--web-root", "index.html"]),
+        (["up", "--data-dir", "/proc/sightline"], ["/proc/sightline"]),
+        (["fly"], ["fly"]),
+    ],
+)
+def test_a_bad_option_is_one_clear_line(options: list[str], words: list[str]):
+    line = refused(
+        *options, *(["--port", "0", "--media-port", "0"] if len(options) == 3 and "--port" not in options else [])
+    )
+    assert all(word in line for word in words), line
+
+
+def test_the_doctor_examines_everything_and_says_what_is_wrong(tmp_path: Path):
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        probe.listen()
+        port = str(probe.getsockname()[1])
+        sick = run("doctor", "--port", port, "--data-dir", str(tmp_path))
+    assert sick.returncode == 1
+    assert port in sick.stdout
+    for word in ("UDP GSO", "UDP GRO", "SRTP", "open files", "clock", "media port"):
+        assert word in sick.stdout
