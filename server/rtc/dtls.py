@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import enum
-import functools
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final
 
 from cryptography.hazmat.primitives.serialization import Encoding
-from OpenSSL import SSL, crypto
+from OpenSSL import SSL
 
 from server.errors import BadPacket, LocalError
 from server.rtc.certificate import Certificate, Fingerprint
-
-PROFILE_AES128_CM_SHA1_80: Final = 0x0001
-PROFILE_AEAD_AES_128_GCM: Final = 0x0007
+from server.rtc.dtls_context import (
+    PROFILE_AEAD_AES_128_GCM,
+    PROFILE_AES128_CM_SHA1_80,
+    PROFILES,
+    PeerCheck,
+    shared_context,
+)
+from server.rtc.dtls_record import (
+    ALERT,
+    APPLICATION_DATA,
+    HANDSHAKE,
+    LONGEST_RECORD,
+    Record,
+    split_records_untrusted,
+)
 
 _MILLISECOND: Final = 1_000_000
 # RFC 6347 section 4.2.4.1 starts at one second because it knows nothing of the path. Here ICE has just measured that it
@@ -30,33 +41,6 @@ _ANSWER_INTERVAL_NS: Final = 50 * _MILLISECOND
 
 _EARLY_DATAGRAMS: Final = 8
 _EARLY_BYTES: Final = 16_384
-
-_DTLS_1_2: Final = 0xFEFD
-_CHANGE_CIPHER_SPEC: Final = 20
-_ALERT: Final = 21
-_HANDSHAKE: Final = 22
-_APPLICATION_DATA: Final = 23
-_RECORD_HEADER: Final = 13
-_LONGEST_RECORD: Final = (1 << 14) + 2048  # bytes after the header (RFC 6347 section 4.1, RFC 5246 section 6.2.3)
-
-# Forward secrecy and authenticated encryption; the last two are for very old peers (RFC 8827 section 6.5).
-_CIPHERS: Final = (
-    b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:"
-    b"ECDHE-RSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
-    b"ECDHE-ECDSA-AES128-SHA:ECDHE-RSA-AES128-SHA"
-)
-
-
-class _Profile(NamedTuple):
-    name: bytes  # OpenSSL's
-    key: int  # bytes
-    salt: int  # bytes
-
-
-_PROFILES: Final = {
-    PROFILE_AES128_CM_SHA1_80: _Profile(b"SRTP_AES128_CM_SHA1_80", 16, 14),
-    PROFILE_AEAD_AES_128_GCM: _Profile(b"SRTP_AEAD_AES_128_GCM", 16, 12),
-}
 
 
 class DtlsState(enum.Enum):
@@ -107,86 +91,6 @@ class DtlsClosed:
 DtlsEvent = DtlsConnected | DtlsFailed | DtlsClosed
 
 
-class _Record(NamedTuple):
-    """One DTLS record (RFC 6347 section 4.1)."""
-
-    content_type: int
-    epoch: int
-    data: bytes  # with its header
-
-    @property
-    def message_seq(self) -> int | None:
-        """Which message of the handshake a plaintext record carries, None for other records."""
-        if self.content_type != _HANDSHAKE or self.epoch != 0 or len(self.data) < _RECORD_HEADER + 6:
-            return None
-        return int.from_bytes(self.data[_RECORD_HEADER + 4 : _RECORD_HEADER + 6], "big")
-
-    def numbered(self, sequence: int) -> bytes:
-        """The same plaintext record under another sequence number."""
-        return self.data[:5] + sequence.to_bytes(6, "big") + self.data[11:]
-
-
-def split_records_untrusted(data: bytes) -> list[_Record]:
-    """The records of a datagram. BadPacket unless it consists of whole records of DTLS 1.x and nothing else."""
-    records: list[_Record] = []
-    at = 0
-    size = len(data)
-    while at < size:
-        if size - at < _RECORD_HEADER:
-            raise BadPacket("dtls-short")
-        content_type = data[at]
-        length = int.from_bytes(data[at + 11 : at + 13], "big")
-        end = at + _RECORD_HEADER + length
-        if not _CHANGE_CIPHER_SPEC <= content_type <= _APPLICATION_DATA or data[at + 1] != 0xFE:
-            raise BadPacket("dtls-not-dtls")
-        if end > size or length > _LONGEST_RECORD:
-            raise BadPacket("dtls-length")
-        records.append(_Record(content_type, int.from_bytes(data[at + 3 : at + 5], "big"), data[at:end]))
-        at = end
-    if not records:
-        raise BadPacket("dtls-short")
-    return records
-
-
-class _PeerCheck:
-    """What OpenSSL's verify callback needs. Not the endpoint itself, whose connection would then refer to itself."""
-
-    __slots__ = ("fingerprints", "mismatch")
-
-    def __init__(self, fingerprints: Sequence[Fingerprint]) -> None:
-        self.fingerprints = tuple(fingerprints)
-        self.mismatch = False
-
-    def matches(self, der: bytes) -> bool:
-        matches = any(fingerprint.matches(der) for fingerprint in self.fingerprints)
-        self.mismatch = not matches
-        return matches
-
-
-def _verify(connection: SSL.Connection, certificate: crypto.X509, _error: int, depth: int, _ok: int) -> bool:
-    """Instead of a chain of trust: the fingerprint that came by signaling. Only the peer's own certificate counts."""
-    check: _PeerCheck = connection.get_app_data()
-    return depth > 0 or check.matches(certificate.to_cryptography().public_bytes(Encoding.DER))
-
-
-@functools.lru_cache(maxsize=8)
-def _context(certificate: Certificate, profiles: tuple[int, ...]) -> SSL.Context:
-    """Shared by all endpoints with the same certificate: making one costs more than a handshake."""
-    context = SSL.Context(SSL.DTLS_METHOD)
-    context.set_min_proto_version(_DTLS_1_2)
-    context.set_max_proto_version(_DTLS_1_2)
-    context.set_cipher_list(_CIPHERS)
-    context.use_certificate(certificate.x509)
-    context.use_privatekey(certificate.private_key)
-    context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _verify)
-    context.set_tlsext_use_srtp(b":".join(_PROFILES[profile].name for profile in profiles))
-    # A resumed session would skip the certificates, and a ticket would make the server's last flight larger.
-    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
-    context.set_options(SSL.OP_NO_QUERY_MTU | SSL.OP_NO_TICKET | SSL.OP_NO_RENEGOTIATION)
-    context.set_mode(SSL.MODE_RELEASE_BUFFERS)
-    return context
-
-
 class DtlsEndpoint:
     """One association. OpenSSL does the cryptography and the order of messages; the clock and the resending are here.
 
@@ -204,8 +108,8 @@ class DtlsEndpoint:
         mtu: int = 1200,
     ) -> None:
         """`profiles`: SRTP protection profiles, best first. `mtu`: the largest datagram to send, UDP payload bytes."""
-        if not profiles or any(profile not in _PROFILES for profile in profiles):
-            raise LocalError(f"SRTP profiles must be some of {sorted(_PROFILES)}, not {profiles}")
+        if not profiles or any(profile not in PROFILES for profile in profiles):
+            raise LocalError(f"SRTP profiles must be some of {sorted(PROFILES)}, not {profiles}")
         if not 256 <= mtu <= 16_384:
             raise LocalError(f"a DTLS mtu of {mtu} bytes cannot work: give 256 to 16384")
         self.state = DtlsState.NEW
@@ -214,11 +118,11 @@ class DtlsEndpoint:
         self._profiles = profiles
         self._mtu = mtu
         self._role = DtlsRole.SERVER
-        self._check = _PeerCheck(())
+        self._check = PeerCheck(())
         self._connection: SSL.Connection | None = None
         self._early: list[bytes] = []
         # The last flight, for resending, and how far OpenSSL's output has been taken over.
-        self._flight: list[_Record] = []
+        self._flight: list[Record] = []
         self._next_sequence = 0  # of plaintext records
         self._next_message = 0  # message_seq of the next handshake message that is not a resend by OpenSSL
         self._sent_finished = False
@@ -237,9 +141,9 @@ class DtlsEndpoint:
             raise LocalError("DTLS needs a fingerprint of the peer's certificate: give at least one")
         self.state = DtlsState.CONNECTING
         self._role = role
-        self._check = _PeerCheck(remote_fingerprints)
+        self._check = PeerCheck(remote_fingerprints)
         self._gives_up_at = now + _HANDSHAKE_LIMIT_NS
-        connection = self._connection = SSL.Connection(_context(self._certificate, self._profiles), None)
+        connection = self._connection = SSL.Connection(shared_context(self._certificate, self._profiles), None)
         connection.set_app_data(self._check)
         connection.set_ciphertext_mtu(self._mtu)
         if role is DtlsRole.CLIENT:
@@ -249,7 +153,8 @@ class DtlsEndpoint:
             connection.set_accept_state()
         early, self._early = self._early, []
         for datagram in early:
-            self.receive_untrusted(datagram, now)
+            if self.state in (DtlsState.CONNECTING, DtlsState.CONNECTED):
+                self.receive_untrusted(datagram, now)
 
     def receive_untrusted(self, data: bytes, now: int) -> None:
         """A DTLS datagram. BadPacket when it is not made of DTLS records, or comes after the end.
@@ -325,7 +230,7 @@ class DtlsEndpoint:
             self._fail("fingerprint-mismatch")
             return
         name = connection.get_selected_srtp_profile()
-        profile = next((number for number in self._profiles if _PROFILES[number].name == name), None)
+        profile = next((number for number in self._profiles if PROFILES[number].name == name), None)
         if profile is None:
             self._say_goodbye()
             self._fail("no-use-srtp")
@@ -339,7 +244,7 @@ class DtlsEndpoint:
 
     def _export_keys(self, connection: SSL.Connection, profile: int) -> SrtpKeys:
         """RFC 5764 section 4.2: client key, server key, client salt, server salt."""
-        _, key, salt = _PROFILES[profile]
+        _, key, salt = PROFILES[profile]
         material = connection.export_keying_material(b"EXTRACTOR-dtls_srtp", 2 * (key + salt))
         client = material[:key] + material[2 * key : 2 * key + salt]
         server = material[key : 2 * key] + material[2 * key + salt :]
@@ -347,15 +252,15 @@ class DtlsEndpoint:
             return SrtpKeys(profile, send=client, recv=server)
         return SrtpKeys(profile, send=server, recv=client)
 
-    def _receive_connected(self, connection: SSL.Connection, records: Sequence[_Record], now: int) -> None:
+    def _receive_connected(self, connection: SSL.Connection, records: Sequence[Record], now: int) -> None:
         """OpenSSL sees only encrypted alerts and data, so that nothing can draw it into a handshake again."""
-        wanted = [record for record in records if record.epoch and record.content_type in (_ALERT, _APPLICATION_DATA)]
+        wanted = [record for record in records if record.epoch and record.content_type in (ALERT, APPLICATION_DATA)]
         for record in wanted:
             connection.bio_write(record.data)
             self._read(connection)
             if self.state is not DtlsState.CONNECTED:
                 return
-        repeats = any(record.epoch and record.content_type == _HANDSHAKE for record in records)
+        repeats = any(record.epoch and record.content_type == HANDSHAKE for record in records)
         if repeats and self._flight and (self._answered_at is None or now - self._answered_at >= _ANSWER_INTERVAL_NS):
             # The client repeats its Finished: it has not had ours. Only the server answers, or both would for ever.
             self._answered_at = now
@@ -365,7 +270,7 @@ class DtlsEndpoint:
         """Take what OpenSSL has decrypted. Application data (SCTP) has no use yet and is only counted."""
         try:
             while True:
-                connection.recv(_LONGEST_RECORD)
+                connection.recv(LONGEST_RECORD)
                 self.counters["application_data"] += 1
         except SSL.WantReadError:
             pass
@@ -382,12 +287,12 @@ class DtlsEndpoint:
 
     def _take_output(self, connection: SSL.Connection, now: int) -> None:
         """Queue what OpenSSL wrote, and if it is a new flight, keep it for resending."""
-        flight: list[_Record] = []
-        others: list[_Record] = []
+        flight: list[Record] = []
+        others: list[Record] = []
         finished_before = self._sent_finished
-        for record in split_records_untrusted(output) if (output := _drain(connection)) else ():
+        for record in _drain(connection):
             message = record.message_seq
-            if record.content_type == _ALERT:
+            if record.content_type == ALERT:
                 others.append(record)
             elif message is None:
                 # ChangeCipherSpec and the encrypted Finished are sent once in an association.
@@ -397,7 +302,8 @@ class DtlsEndpoint:
             elif message >= self._next_message:
                 flight.append(record)
         if flight:
-            self._next_message = max((record.message_seq or 0 for record in flight), default=0) + 1
+            messages = [record.message_seq for record in flight if record.message_seq is not None]
+            self._next_message = max(messages, default=self._next_message - 1) + 1
             self._flight = flight
             self._resend_after = _FIRST_RESEND_NS
             self._resend_at = now + self._resend_after
@@ -407,7 +313,7 @@ class DtlsEndpoint:
         self.counters["resent_flights"] += 1
         self._send(self._flight)
 
-    def _send(self, records: Iterable[_Record]) -> None:
+    def _send(self, records: Iterable[Record]) -> None:
         """Number the plaintext records and pack all into as few datagrams as the mtu allows, in order."""
         datagram = b""
         for record in records:
@@ -428,9 +334,7 @@ class DtlsEndpoint:
             self._connection.shutdown()
         except SSL.Error:
             return
-        output = _drain(self._connection)
-        if output:
-            self._send(split_records_untrusted(output))
+        self._send(_drain(self._connection))
 
     def _fail(self, reason: str) -> None:
         self._end(DtlsState.FAILED)
@@ -444,14 +348,14 @@ class DtlsEndpoint:
         self._resend_at = None
 
 
-def _drain(connection: SSL.Connection) -> bytes:
-    """All that OpenSSL wrote; a memory BIO does not keep datagrams apart, but records can be."""
-    chunks: list[bytes] = []
+def _drain(connection: SSL.Connection) -> list[Record]:
+    """All that OpenSSL wrote. A memory BIO does not keep datagrams apart, but records can be told."""
+    output = b""
     try:
         while True:
-            chunks.append(connection.bio_read(65_536))
+            output += connection.bio_read(65_536)
     except SSL.WantReadError:
-        return b"".join(chunks)
+        return split_records_untrusted(output) if output else []
 
 
 def _reason(error: SSL.Error) -> str:
