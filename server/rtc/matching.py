@@ -40,6 +40,7 @@ def _same_parameter(
 
 
 def with_agreed_level(codec: RtpCodecParameters, known: RtpCodecCapability) -> RtpCodecParameters:
+    """The sender's codec with the H.264 level that both sides agree on; any other codec as it is."""
     if codec.mime_type.lower() != "video/h264":
         return codec
     parameters = {key: value for key, value in codec.parameters.items() if key != "profile-level-id"}
@@ -50,21 +51,25 @@ def with_agreed_level(codec: RtpCodecParameters, known: RtpCodecCapability) -> R
 
 
 def rtx_capability(caps: RtpCapabilities, payload_type: int) -> RtpCodecCapability | None:
+    """The retransmission format that repairs `payload_type`, if there is one."""
     return next((c for c in caps.codecs if is_rtx(c) and c.parameters.get("apt") == payload_type), None)
 
 
 def apt(codec: RtpCodecParameters) -> int:
-    apt = codec.parameters.get("apt")
-    return apt if isinstance(apt, int) else -1
+    """The payload type that an RTX codec repairs; -1 where it names none."""
+    repaired = codec.parameters.get("apt")
+    return repaired if isinstance(repaired, int) else -1
 
 
 def payload_type_of(codec: RtpCodecCapability) -> int:
+    """The number of a codec that must have one. Raises InvalidParameters."""
     if codec.preferred_payload_type is None:
         raise InvalidParameters("preferredPayloadType", f"missing for {codec.mime_type}")
     return codec.preferred_payload_type
 
 
 def as_parameters(codec: RtpCodecCapability) -> RtpCodecParameters:
+    """The codec of a stream that is sent exactly as this capability says."""
     return RtpCodecParameters(
         mime_type=codec.mime_type,
         payload_type=payload_type_of(codec),
@@ -76,10 +81,12 @@ def as_parameters(codec: RtpCodecCapability) -> RtpCodecParameters:
 
 
 def describe(codec: RtpCodecCapability | RtpCodecParameters) -> str:
+    """For people: "video/VP9/90000 (profile-id=2)"."""
     channels = f"/{codec.channels}" if codec.channels else ""
     parameters = ", ".join(f"{key}={value}" for key, value in codec.parameters.items())
     return f"{codec.mime_type}/{codec.clock_rate}{channels}" + (f" ({parameters})" if parameters else "")
 
 
 def describe_all(known: RtpCapabilities | RtpParameters) -> str:
+    """For people: the formats of a list, each once."""
     return ", ".join(dict.fromkeys(codec.mime_type for codec in known.codecs if not is_rtx(codec)))

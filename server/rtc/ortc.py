@@ -51,7 +51,7 @@ from server.rtc.scalability import parse_scalability_mode
 ProducerType: TypeAlias = Literal["simple", "simulcast", "svc"]
 
 # mediasoup's order, without 127: mediasoup's clients give 127 to the probation stream that they add themselves.
-DYNAMIC_PAYLOAD_TYPES: Final = (*range(100, 127), *range(96, 100))
+DYNAMIC_PAYLOAD_TYPES: Final[tuple[int, ...]] = (*range(100, 127), *range(96, 100))
 _PROBATION_PAYLOAD_TYPE: Final = 127
 # Below 2**31, so that no signed integer on the way goes negative; far from 1234, the SSRC of the probation stream.
 _SSRC_FROM: Final = 100_000_000

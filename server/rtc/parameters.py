@@ -249,7 +249,14 @@ def rtp_parameters(value: object) -> RtpParameters:
     codecs = tuple(_normal_codec(codec, f"codecs[{i}]") for i, codec in enumerate(params.codecs))
     _check_codecs(codecs)
     encodings = tuple(_normal_encoding(encoding) for encoding in params.encodings) or (_FOUND_BY_MID,)
-    params = msgspec.structs.replace(params, codecs=codecs, encodings=encodings, mid=params.mid or None)
+    params = msgspec.structs.replace(
+        params,
+        codecs=codecs,
+        encodings=encodings,
+        mid=params.mid or None,
+        rtcp=RtcpParameters(cname=params.rtcp.cname or None),
+        msid=params.msid or None,
+    )
     _check_header_extensions(params.header_extensions)
     _check_encodings(params)
     return params
