@@ -1,8 +1,7 @@
 """An offer's sections in ORTC terms: what its sender will send, what its viewer can receive. Pure functions.
 
-`item.partition` order and matching follow the rules that the node applies again (codec by name, clock rate, channels
-and, for H.264, VP9 and AV1, the parameters that name a bit stream): asking early gives the client an error about its
-own section, and lets an answer refuse one section and keep the others.
+Codecs match as they do on the node, which checks again: by name, clock rate, channels and, for H.264, VP9 and AV1, the
+parameters that name a bit stream. Matching here too lets an answer reject one section and keep the others.
 """
 
 from __future__ import annotations
@@ -15,6 +14,8 @@ from signaling.sdp.model import Codec, Extension, SdpError, Section
 _KINDS = {"audio": pb.MediaKind.AUDIO, "video": pb.MediaKind.VIDEO}
 _MID_URI = "urn:ietf:params:rtp-hdrext:sdes:mid"
 _RID_URI = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id"
+
+_LOWEST_NAMES = frozenset({"q", "l", "lo", "low", "r0"})
 
 # Which bit stream a codec's payload type carries, by the parameters that say so; a missing one has the default of the
 # codec's payload format (RFC 6184, RFC 9628, the AV1 one).
@@ -51,7 +52,7 @@ def produce_parameters(section: Section, router: pb.RtpCapabilities) -> pb.RtpPa
 
 
 def simulcast_rids(section: Section) -> tuple[str, ...]:
-    """The RIDs that the offerer will send, best one last or first as it lists them; empty without RID simulcast."""
+    """The RIDs that the offerer will send, in its order; empty without RID simulcast."""
     known = {rid.id for rid in section.rids if rid.direction == "send"}
     if section.simulcast_send:
         return tuple(rid for rid in section.simulcast_send if rid in known)
@@ -180,11 +181,11 @@ def _encodings(section: Section, extensions: set[str], *, has_rtx: bool) -> list
     if rids:
         if _RID_URI not in extensions:
             raise SdpError(section.line, "the section offers RIDs without the header extension that carries them")
-        return [pb.RtpEncodingParameters(rid=rid) for rid in rids]
+        return [pb.RtpEncodingParameters(rid=rid) for rid in _lowest_first(rids)]
     # Older simulcast names its encodings by SSRC, lowest first (a=ssrc-group:SIM).
     ssrcs = next((members for name, members in section.groups if name == "SIM"), section.ssrcs[:1])[:8]
     retransmissions = dict(members for name, members in section.groups if name == "FID" and len(members) == 2)
-    if not section.groups or not any(name == "SIM" for name, _ in section.groups):
+    if not any(name == "SIM" for name, _ in section.groups):
         ssrcs = tuple(retransmissions)[:1] or ssrcs
     if not ssrcs:
         if _MID_URI not in extensions or not section.mid:
@@ -193,6 +194,14 @@ def _encodings(section: Section, extensions: set[str], *, has_rtx: bool) -> list
     return [
         pb.RtpEncodingParameters(ssrc=ssrc, rtx_ssrc=retransmissions.get(ssrc) if has_rtx else None) for ssrc in ssrcs
     ]
+
+
+def _lowest_first(rids: tuple[str, ...]) -> tuple[str, ...]:
+    """The order of a producer's encodings. An offer lists the most preferred stream first (RFC 8853 section 5.2).
+
+    Clients that list the smallest first all the same are told by how they name it.
+    """
+    return rids if rids[0] in _LOWEST_NAMES else rids[::-1]
 
 
 # ---- values ----
@@ -222,7 +231,7 @@ def _codec_capability(section: Section, codec: Codec) -> pb.RtpCodecCapability:
 
 
 def _value(key: str, text: str) -> pb.ParameterValue:
-    """A number where the text is one in its shortest form; a profile-level-id stays text though it may look like one."""
+    """A number where the text is one in its shortest form; a profile-level-id is text though it may look like one."""
     if key != "profile-level-id" and text.isdigit() and len(text) <= 15 and str(int(text)) == text:
         return pb.ParameterValue(integer=int(text))
     return pb.ParameterValue(text=text)

@@ -109,7 +109,8 @@ def _offer(session: Draft, drafts: list[Draft]) -> Offer:
         for draft in live:
             if not draft.mid or draft.mid not in session.bundle:
                 raise SdpError(
-                    draft.line, "this section is not in the BUNDLE group: offer all sections on one transport (max-bundle)"
+                    draft.line,
+                    "this section is not in the BUNDLE group: offer all sections on one transport (max-bundle)",
                 )
     for draft in live:
         _check_rtp(draft, session)

@@ -16,6 +16,8 @@ from signaling.sdp.parameters import parameter_text
 
 _NOT_TOKEN = re.compile(r"[^0-9A-Za-z!#$%&'*+\-.^_`|~]")
 
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
+
 
 @dataclass(frozen=True, slots=True)
 class Answered:
@@ -42,27 +44,28 @@ def write_answer(
     """The answer to an offer, one entry of `answered` per section; None rejects the section.
 
     `dtls_role` is our role, "client" or "server" (RFC 8842: active or passive). `session_id` is the number of the
-    origin line, any below 2**62. ICE-lite: our candidates are complete, and only the first accepted section has them.
+    origin line, any below 2**62. At least one section is accepted. ICE-lite: our candidates are complete, and only the
+    first accepted section of the bundle has them.
     """
     accepted = [section.mid for section, answer in zip(offer.sections, answered, strict=True) if answer is not None]
+    order = [mid for mid in offer.bundle if mid in accepted] or accepted
     lines = ["v=0", f"o=- {session_id} 1 IN IP4 127.0.0.1", "s=-", "t=0 0"]
     if offer.bundle:
-        lines.append("a=group:BUNDLE " + " ".join(mid for mid in offer.bundle if mid in accepted))
+        lines.append("a=group:BUNDLE " + " ".join(order))
     if any(section.extmap_allow_mixed for section in offer.sections):
         lines.append("a=extmap-allow-mixed")
     lines += ["a=msid-semantic: WMS *", "a=ice-lite"]
     setup = "active" if dtls_role == "client" else "passive"
-    first = offer.bundle_first(accepted)
     for section, answer in zip(offer.sections, answered, strict=True):
         if answer is None:
             lines += _rejected(section)
             continue
         lines += _opening(section, answer)
         lines += _transport(transport, setup)
-        if section.mid == first:
+        if section.mid == order[0]:
             lines += _candidates(transport.ice_candidates)
         lines += _media(section, answer)
-    return "\r\n".join(lines) + "\r\n"
+    return _joined(lines)
 
 
 def write_fragment(offer: Offer, parameters: pb.IceParameters, candidates: Sequence[pb.IceCandidate]) -> str:
@@ -73,7 +76,12 @@ def write_fragment(offer: Offer, parameters: pb.IceParameters, candidates: Seque
         lines.append(f"a=mid:{section.mid}")
     lines += [f"a=ice-ufrag:{parameters.username_fragment}", f"a=ice-pwd:{parameters.password}"]
     lines += _candidates(candidates)
-    return "\r\n".join(lines) + "\r\n"
+    return _joined(lines)
+
+
+def _joined(lines: Sequence[str]) -> str:
+    """Codec parameters, cname and msid come from other participants: none of them may end a line."""
+    return "".join(_UNPRINTABLE.sub("-", line) + "\r\n" for line in lines)
 
 
 def _rejected(section: Section) -> Iterator[str]:
