@@ -6,21 +6,7 @@ import ipaddress
 from dataclasses import dataclass, field
 
 from server.errors import LocalError
-
-
-@dataclass(frozen=True, slots=True)
-class MediaLimits:
-    """Everything that a stranger, or a front gone wrong, could otherwise make grow. Counts are per node."""
-
-    max_routers: int = 2048
-    max_transports: int = 4096
-    max_streams: int = 65536  # per lane: encodings received plus streams sent, each with its retransmissions
-    max_producers_per_transport: int = 64
-    max_consumers_per_transport: int = 1024
-    max_paths_per_transport: int = 8  # addresses that one remote may have validated at the same time
-    max_tcp_connections: int = 1024  # per lane
-    max_tcp_connections_per_source: int = 32  # per lane and source IP address
-    max_watchers: int = 64
+from server.media.limits import MediaLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +26,9 @@ class MediaConfig:
     tcp: bool = True  # ICE-TCP (RFC 6544) beside UDP
     socket_buffer_bytes: int = 4 * 1024 * 1024  # asked for; the kernel may grant less
     consent_timeout_ns: int = 30_000_000_000  # RFC 7675 section 5.1
-    seed: int | None = None  # of SSRCs and first sequence numbers; None: the operating system's randomness
+    max_tcp_connections: int = 1024  # per lane
+    max_tcp_connections_per_source: int = 32  # per lane and source IP address
+    max_watchers: int = 64  # fronts that read this node's events at the same time
     limits: MediaLimits = field(default_factory=MediaLimits)
 
     def __post_init__(self) -> None:

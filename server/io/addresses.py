@@ -21,7 +21,7 @@ _COMPONENT = 1  # RTP and RTCP are multiplexed (RFC 8843)
 
 
 def enumerate_interfaces() -> tuple[str, ...]:
-    """Every IP literal configured on this machine's interfaces, in the system's order. Scoped IPv6 ones are left out."""
+    """Every IP literal of this machine's interfaces, in the system's order. Scoped IPv6 ones are left out."""
     found: list[str] = []
     for adapter in ifaddr.get_adapters():
         for ip in adapter.ips:

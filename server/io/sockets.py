@@ -118,7 +118,11 @@ def _cannot_bind(protocol: str, host: str, port: int, error: OSError) -> LocalEr
             f"media_port: {where} is taken by another program; stop it (see `ss -lnp`), or choose another media_port"
         )
     if error.errno == errno.EADDRNOTAVAIL:
-        return LocalError(f"listen_host: {host} is no address of this machine (see `ip address`); leave it empty for all")
+        return LocalError(
+            f"listen_host: {host} is no address of this machine (see `ip address`); leave it empty for all"
+        )
     if error.errno == errno.EACCES:
-        return LocalError(f"media_port: {where} may not be opened by this user; ports under 1024 take root, choose a higher")
+        return LocalError(
+            f"media_port: {where} may not be opened by this user; ports under 1024 take root, choose a higher"
+        )
     return LocalError(f"media_port: {where} can't be opened: {error.strerror}")

@@ -27,3 +27,11 @@ class Unsupported(LocalError):
 
 class LimitReached(LocalError):
     """A limit of this node is reached. The message names it."""
+
+
+class Stopping(LocalError):
+    """The node is stopping and takes nothing new."""
+
+
+class Broken(Exception):
+    """Our own fault while carrying out a command; what it touched has been closed, the traceback is in the log."""

@@ -1,0 +1,34 @@
+"""Router: one call's part on one node. It fixes the codecs, and the lane that all its transports share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from server.rtc.parameters import RtpCapabilities
+
+if TYPE_CHECKING:
+    from rtpfwd.plane import Plane
+    from server.media.core import Endpoint
+    from server.media.producer import Producer
+
+
+class Router:
+    """Producers of one router can be consumed on its transports. Closed through MediaCore, with its transports."""
+
+    def __init__(self, router_id: str, lane: int, plane: Plane, rtp_capabilities: RtpCapabilities) -> None:
+        self.id = router_id
+        self.lane = lane
+        self.plane = plane
+        self.rtp_capabilities = rtp_capabilities
+        self.transports: dict[str, Endpoint] = {}  # by id
+        self.producers: dict[str, Producer] = {}  # by id, of all its transports
+
+    def dump(self) -> dict[str, object]:
+        """For people and tools: what it holds, by id."""
+        return {
+            "id": self.id,
+            "lane": self.lane,
+            "transportIds": list(self.transports),
+            "producerIds": list(self.producers),
+            "codecs": [codec.mime_type for codec in self.rtp_capabilities.codecs],
+        }

@@ -1,0 +1,188 @@
+"""Transport: what the kinds of transports share, by composition: producers, consumers, MIDs, CNAME and closing."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from random import Random
+
+from msgspec.structs import replace
+
+from server.media.consumer import Consumer
+from server.media.errors import InvalidArgument, LimitReached
+from server.media.events import CloseReason, EntityClosed, EntityKind, MediaEvent
+from server.media.limits import MediaLimits
+from server.media.plane_params import consumer_params, producer_params, stream_count
+from server.media.producer import Producer
+from server.media.router import Router
+from server.rtc import ortc
+from server.rtc.ice_lite import Path
+from server.rtc.parameters import MediaKind, RtpCapabilities, RtpParameters
+
+
+@dataclass(slots=True)
+class Shared:
+    """What the entities of one core share."""
+
+    limits: MediaLimits
+    rng: Random
+    streams: list[int]  # by lane: SSRC states in use, held against limits.max_streams
+    events: deque[MediaEvent] = field(default_factory=deque)  # not polled yet
+    producers: dict[str, Producer] = field(default_factory=dict)  # by id, of all routers
+    consumers: dict[str, Consumer] = field(default_factory=dict)
+    routes: dict[tuple[int, Path], str] = field(default_factory=dict)  # (lane, validated path) to the transport's id
+
+
+class Transport:
+    """The media of one remote endpoint: its half of a WebRtcTransport or PlainTransport."""
+
+    def __init__(self, transport_id: str, router: Router, shared: Shared, *, srtp: bool) -> None:
+        self.id = transport_id
+        self.router = router
+        self.handle = router.plane.add_transport(srtp=srtp)
+        self.producers: dict[str, Producer] = {}
+        self.consumers: dict[str, Consumer] = {}
+        # The first producer's CNAME stays for all of them: sources of one participant share it (RFC 3550, 6.5.1).
+        self.cname: str | None = None
+        self._shared = shared
+        self._next_mid = 0
+        self._streams: dict[str, int] = {}  # by producer or consumer id
+
+    def produce(self, producer_id: str, kind: MediaKind, rtp: RtpParameters, *, paused: bool) -> Producer:
+        """A new source of this remote. Raises LocalError; then nothing has changed."""
+        limit = self._shared.limits.max_producers_per_transport
+        if len(self.producers) >= limit:
+            raise LimitReached(f"transport {self.id} has {limit} producers, the most that one may have")
+        rtp, mapping = ortc.producer_rtp_parameters_mapping(rtp, self.router.rtp_capabilities, self._shared.rng)
+        cname = self.cname or rtp.rtcp.cname or ortc.new_cname(self._shared.rng)
+        rtp = replace(rtp, rtcp=replace(rtp.rtcp, cname=cname))
+        consumable = ortc.consumable_rtp_parameters(kind, rtp, self.router.rtp_capabilities, mapping)
+        params = producer_params(kind, rtp, cname=cname, paused=paused)
+        streams = self._reserve(stream_count(params))
+        try:
+            handle = self.router.plane.add_producer(self.handle, params)
+        except ValueError as refused:
+            raise InvalidArgument(f"producer on transport {self.id}: {refused}") from refused
+        self.cname = cname
+        producer = Producer(
+            producer_id, self, kind, ortc.producer_type(rtp), rtp, mapping, consumable, handle, paused=paused
+        )
+        self.producers[producer_id] = self.router.producers[producer_id] = producer
+        self._shared.producers[producer_id] = producer
+        self._keep(producer_id, streams)
+        return producer
+
+    def consume(
+        self,
+        consumer_id: str,
+        producer: Producer,
+        capabilities: RtpCapabilities,
+        now: int,
+        *,
+        paused: bool,
+        adopt_viewer_numbers: bool,
+        mid: str,
+    ) -> Consumer:
+        """Send a producer of this router to this remote. Raises LocalError; then nothing has changed."""
+        limit = self._shared.limits.max_consumers_per_transport
+        if len(self.consumers) >= limit:
+            raise LimitReached(f"transport {self.id} has {limit} consumers, the most that one may have")
+        mid, next_mid = self._choose_mid(mid)
+        rtp = ortc.consumer_rtp_parameters(
+            producer.consumable,
+            capabilities,
+            self._shared.rng,
+            enable_rtx=producer.kind == "video",
+            mid=mid,
+            adopt_viewer_numbers=adopt_viewer_numbers,
+            taken=self._sent_ssrcs(),
+        )
+        params = consumer_params(producer.mapping, producer.consumable, rtp, paused=paused)
+        streams = self._reserve(stream_count(params))
+        try:
+            handle = self.router.plane.add_consumer(self.handle, producer.handle, params, now)
+        except ValueError as refused:
+            raise InvalidArgument(f"consumer on transport {self.id}: {refused}") from refused
+        self._next_mid = next_mid
+        consumer = Consumer(consumer_id, self, producer, rtp, handle, paused=paused)
+        self.consumers[consumer_id] = producer.consumers[consumer_id] = consumer
+        self._shared.consumers[consumer_id] = consumer
+        self._keep(consumer_id, streams)
+        return consumer
+
+    def close_producer(self, producer: Producer, reason: CloseReason) -> None:
+        """With the consumers of it, wherever they are."""
+        for consumer in list(producer.consumers.values()):
+            consumer.transport.close_consumer(consumer, CloseReason.PRODUCER_CLOSED)
+        self.router.plane.remove_producer(producer.handle)
+        del self.producers[producer.id], self.router.producers[producer.id], self._shared.producers[producer.id]
+        self._release(producer.id)
+        self._shared.events.append(EntityClosed(EntityKind.PRODUCER, producer.id, reason))
+
+    def close_consumer(self, consumer: Consumer, reason: CloseReason) -> None:
+        """Stop sending it for good."""
+        self.router.plane.remove_consumer(consumer.handle)
+        del self.consumers[consumer.id], consumer.producer.consumers[consumer.id], self._shared.consumers[consumer.id]
+        self._release(consumer.id)
+        self._shared.events.append(EntityClosed(EntityKind.CONSUMER, consumer.id, reason))
+
+    def close(self) -> None:
+        """With everything on it. The kind of transport around this says so to the world."""
+        for consumer in list(self.consumers.values()):
+            self.close_consumer(consumer, CloseReason.PARENT_CLOSED)
+        for producer in list(self.producers.values()):
+            self.close_producer(producer, CloseReason.PARENT_CLOSED)
+        self.router.plane.remove_transport(self.handle)
+
+    def forget(self) -> None:
+        """Leave the registries without touching the plane: the last resort when closing itself is broken."""
+        for consumer_id in self.consumers:
+            self._shared.consumers.pop(consumer_id, None)
+        for producer_id, producer in self.producers.items():
+            self._shared.producers.pop(producer_id, None)
+            self.router.producers.pop(producer_id, None)
+            for consumer_id, consumer in producer.consumers.items():
+                self._shared.consumers.pop(consumer_id, None)
+                consumer.transport.consumers.pop(consumer_id, None)
+
+    def dump(self) -> dict[str, object]:
+        """For people and tools."""
+        return {
+            "id": self.id,
+            "routerId": self.router.id,
+            "lane": self.router.lane,
+            "producerIds": list(self.producers),
+            "consumerIds": list(self.consumers),
+        }
+
+    def _choose_mid(self, wanted: str) -> tuple[str, int]:
+        """The MID of a new consumer and the counter after it. MIDs are never reused: a client keeps old ones."""
+        taken = {consumer.rtp_parameters.mid for consumer in self.consumers.values()}
+        if wanted:
+            if wanted in taken:
+                raise InvalidArgument(
+                    f"mid: {wanted!r} is in use on transport {self.id}; leave it empty to have one chosen"
+                )
+            return wanted, self._next_mid
+        number = self._next_mid
+        while str(number) in taken:
+            number += 1
+        return str(number), number + 1
+
+    def _sent_ssrcs(self) -> set[int]:
+        encodings = [encoding for consumer in self.consumers.values() for encoding in consumer.rtp_parameters.encodings]
+        media = {encoding.ssrc for encoding in encodings if encoding.ssrc is not None}
+        return media | {encoding.rtx.ssrc for encoding in encodings if encoding.rtx is not None}
+
+    def _reserve(self, streams: int) -> int:
+        limit = self._shared.limits.max_streams
+        if self._shared.streams[self.router.lane] + streams > limit:
+            raise LimitReached(f"lane {self.router.lane} forwards {limit} streams, its limit; use another node")
+        return streams
+
+    def _keep(self, owner_id: str, streams: int) -> None:
+        self._streams[owner_id] = streams
+        self._shared.streams[self.router.lane] += streams
+
+    def _release(self, owner_id: str) -> None:
+        self._shared.streams[self.router.lane] -= self._streams.pop(owner_id)
