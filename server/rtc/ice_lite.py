@@ -140,8 +140,8 @@ class IceLite:
             raise LocalError("ICE restart needs a new username fragment: generate new credentials")
         self._accepted.insert(0, credentials)
         if len(self._accepted) > _MAX_ACCEPTED:
-            # The last is the one in use; those between were offered and never used.
-            del self._accepted[1]
+            # The last are in use; of those offered since and never used, the oldest goes.
+            del self._accepted[-2]
         self.credentials = credentials
         if self._closes_at is not None:
             # A restart is how an application brings a silent client back: give it the whole time again.
