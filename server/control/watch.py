@@ -67,8 +67,7 @@ class Watchers:
 def event_to_pb(event: PublicEvent) -> pb.Event:
     """The message that travels to fronts."""
     if isinstance(event, EntityClosed):
-        kind = pb.EntityKind.Value(event.kind.value)
-        return pb.Event(closed=pb.EntityClosed(kind=kind, id=event.id, reason=event.reason.value))
+        return pb.Event(closed=pb.EntityClosed(kind=event.kind.value, id=event.id, reason=event.reason.value))
     if isinstance(event, ProducerPauseChanged):
         return pb.Event(
             producer_pause=pb.ProducerPauseChanged(

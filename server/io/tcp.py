@@ -60,11 +60,14 @@ class TcpPaths:
         self,
         ingest: Callable[[Address, list[bytes]], None],
         is_established: Callable[[Address], bool],
+        on_closed: Callable[[Address], None],
         limits: TcpLimits,
     ) -> None:
-        """`ingest` takes packets just read; `is_established` says whether ICE has validated the path."""
+        """`ingest` takes packets just read; `is_established` says whether ICE has validated the path;
+        `on_closed` hears of every connection that is gone."""
         self._ingest = ingest
         self._is_established = is_established
+        self._on_closed = on_closed
         self._limits = limits
         self._connections: dict[Address, Connection] = {}
         self._per_source: Counter[str] = Counter()
@@ -121,6 +124,7 @@ class TcpPaths:
             self._per_source[address[1]] -= 1
             if not self._per_source[address[1]]:
                 del self._per_source[address[1]]
+            self._on_closed(address)
             await self._flush_and_close(connection)
 
     def _refusal(self, address: Address | None) -> str | None:

@@ -32,7 +32,7 @@ class LaneShell:
         self.plane = plane
         self.bound = bound
         self.lane = Lane(plane)
-        self.tcp = TcpPaths(self._ingest, self._is_established, tcp_limits)
+        self.tcp = TcpPaths(self._ingest, self._is_established, self._path_lost, tcp_limits)
         self._max_sockets = max_sockets
         self._plain_sockets: dict[int, socket.socket] = {}
         self._drive: Drive | None = None
@@ -115,6 +115,11 @@ class LaneShell:
     def _is_established(self, address: Address) -> bool:
         assert self._drive is not None
         return self._drive.core.owns_path(self.index, 0, address)
+
+    def _path_lost(self, address: Address) -> None:
+        drive = self._drive
+        assert drive is not None
+        drive.run(lambda now: drive.core.path_lost(self.index, 0, address, now))
 
 
 async def serve_lane(

@@ -86,7 +86,7 @@ class Commands:
             return transport.restart_ice(now)
 
     def check_plain_transport(self, router_id: str, transport_id: str, crypto_suite: str) -> Router:
-        """Everything that can refuse one, before the shell opens its socket. Answers the router, whose lane it is for."""
+        """Everything that can refuse one, before the shell opens its socket. Answers the router and so the lane."""
         if crypto_suite:
             suite(crypto_suite)
         return self._place_transport(router_id, transport_id)[0]

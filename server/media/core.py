@@ -1,4 +1,4 @@
-"""MediaCore: the root of the domain on one node. Sans-I/O; its shell drains it after every mutation (server/io/drive.py).
+"""MediaCore: the root of the domain on one node. Sans-I/O; server/io/drive.py drains it after every mutation.
 
 Datagrams that a lane hands off come in by `receive`: a STUN check finds its transport by the username fragment, DTLS by
 the path that ICE has validated. Media never comes here: the planes forward it. Commands are in `commands.py`, which
@@ -82,7 +82,7 @@ class MediaCore:
         self.transports: dict[str, Endpoint] = {}
         self.shared = Shared(self.limits, rng or SystemRandom(), [0] * len(self.planes))
         self.drops: Counter[str] = Counter()  # datagrams refused, by reason
-        self.counters: Counter[str] = Counter()  # dtls_connected, dtls_failed, defects, …: see stats.py
+        self.defects = 0  # broken invariants, each of which has cost a transport
         self.stopping = False
         self._on_defect = on_defect
         self._fragments: dict[str, str] = {}  # our username fragment to transport id
@@ -144,12 +144,8 @@ class MediaCore:
         """What a plane said. One that arrives after its entity was closed means nothing any more."""
         if isinstance(event, RemoteLearned):
             for endpoint in self.transports.values():
-                media = endpoint.media
-                if (
-                    media.router.lane == lane
-                    and media.handle == event.transport
-                    and isinstance(endpoint, PlainTransport)
-                ):
+                here = (endpoint.media.router.lane, endpoint.media.handle) == (lane, event.transport)
+                if here and isinstance(endpoint, PlainTransport):
                     endpoint.learned(Address(*event.address))
         else:
             for producer in self.shared.producers.values():
@@ -202,12 +198,7 @@ class MediaCore:
                 return
             if isinstance(endpoint, WebRtcTransport):
                 self._note_fragments(endpoint.id, tuple(endpoint.username_fragments()))
-            when = endpoint.next_timeout()
-            if when is None:
-                self._due_of.pop(endpoint.id, None)
-            elif self._due_of.get(endpoint.id) != (when := max(when, not_before)):
-                self._due_of[endpoint.id] = when
-                heapq.heappush(self._due, (when, endpoint.id))
+            self._schedule(endpoint, not_before)
 
     def discard(self, endpoint: Endpoint, reason: CloseReason, now: int) -> None:
         """Close a transport with everything on it. Even a broken one is gone afterwards."""
@@ -264,8 +255,20 @@ class MediaCore:
             self.discard(endpoint, CloseReason.INTERNAL_ERROR, now)
 
     def _defect(self, endpoint: Endpoint, error: BaseException) -> None:
-        self.counters["defects"] += 1
+        self.defects += 1
         self._on_defect(f"transport {endpoint.id}", error)
+
+    def _schedule(self, endpoint: Endpoint, not_before: int) -> None:
+        """Note when it wants its turn. A deadline that moved away keeps its old entry: the early call does nothing, and
+        the heap doesn't grow with every consent check."""
+        when = endpoint.next_timeout()
+        noted = self._due_of.get(endpoint.id)
+        if when is None:
+            self._due_of.pop(endpoint.id, None)
+        elif noted is None or when < noted:
+            when = max(when, not_before)
+            self._due_of[endpoint.id] = when
+            heapq.heappush(self._due, (when, endpoint.id))
 
     def _note_fragments(self, transport_id: str, fragments: tuple[str, ...]) -> None:
         before = self._fragments_of.pop(transport_id, ())

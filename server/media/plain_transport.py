@@ -108,9 +108,7 @@ class PlainTransport:
     def _remote_address(self, host: str, port: int) -> Address | None:
         if self.comedia:
             if host or port:
-                raise InvalidArgument(
-                    f"transport {self.id} learns its remote from the first packet (comedia): leave address and port empty"
-                )
+                raise InvalidArgument(f"transport {self.id} learns its remote (comedia): leave address and port empty")
             return None
         try:
             ip = ipaddress.ip_address(host)
@@ -129,13 +127,10 @@ class PlainTransport:
                 raise InvalidArgument(f"srtp_parameters: transport {self.id} was made without srtp_crypto_suite")
             return None
         if srtp is None:
-            raise InvalidArgument(
-                f"srtp_parameters: transport {self.id} speaks {ours.crypto_suite}; give the remote's key"
-            )
+            raise InvalidArgument(f"srtp_parameters: transport {self.id} needs the remote's {ours.crypto_suite} key")
         if srtp.crypto_suite != ours.crypto_suite:
-            raise InvalidArgument(
-                f"srtp_parameters.crypto_suite: {srtp.crypto_suite[:40]!r}, but the transport speaks {ours.crypto_suite}"
-            )
+            stated = srtp.crypto_suite[:40]
+            raise InvalidArgument(f"srtp_parameters.crypto_suite: {stated!r}, but {self.id} speaks {ours.crypto_suite}")
         profile, size = suite(srtp.crypto_suite)
         if len(srtp.key) != size:
             raise InvalidArgument(f"srtp_parameters.key: has {len(srtp.key)} bytes, {srtp.crypto_suite} takes {size}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from random import Random
 
@@ -27,6 +27,7 @@ class Shared:
     limits: MediaLimits
     rng: Random
     streams: list[int]  # by lane: SSRC states in use, held against limits.max_streams
+    handshakes: Counter[str] = field(default_factory=Counter)  # DTLS ones that ended: "connected" or why they failed
     events: deque[MediaEvent] = field(default_factory=deque)  # not polled yet
     producers: dict[str, Producer] = field(default_factory=dict)  # by id, of all routers
     consumers: dict[str, Consumer] = field(default_factory=dict)

@@ -14,8 +14,6 @@ from server.media.events import CloseReason, EntityClosed, EntityKind, PathClose
 from server.media.transport import Shared, Transport
 from server.rtc.certificate import Certificate, Fingerprint
 from server.rtc.dtls import (
-    PROFILE_AEAD_AES_128_GCM,
-    PROFILE_AES128_CM_SHA1_80,
     DtlsClosed,
     DtlsConnected,
     DtlsEndpoint,
@@ -27,7 +25,7 @@ from server.rtc.ice_lite import IceCredentials, IceLite, IceState, Path, PathDro
 from server.rtc.parameters import IceCandidate, IceParameters
 
 # The one that costs least per packet first (docs/media-node.md).
-SRTP_PROFILES = (PROFILE_AEAD_AES_128_GCM, PROFILE_AES128_CM_SHA1_80)
+SRTP_PROFILES = (int(SrtpProfile.AEAD_AES_128_GCM), int(SrtpProfile.AES128_CM_SHA1_80))
 DTLS_MTU = 1200  # bytes of one handshake datagram: passes any path that WebRTC media passes
 
 
@@ -194,10 +192,12 @@ class WebRtcTransport:
     def _drain_dtls_events(self) -> None:
         while (event := self._dtls.poll_event()) is not None:
             if isinstance(event, DtlsConnected):
+                self._shared.handshakes["connected"] += 1
                 keys = event.keys
                 self.media.router.plane.set_keys(self.media.handle, SrtpProfile(keys.profile), keys.send, keys.recv)
             elif isinstance(event, DtlsFailed):
                 self.failure = event.reason
+                self._shared.handshakes[event.reason] += 1
                 self._end(CloseReason.DTLS_FAILED)
             elif isinstance(event, DtlsClosed):
                 self._end(CloseReason.DTLS_CLOSED)
