@@ -145,6 +145,15 @@ class Calls:
             peer.closed("room-closed")
         self._forget_room(room)
 
+    async def close_all(self, reason: str) -> None:
+        """End every call, and wait until the node has closed the routers (or the caller's deadline)."""
+        routers = [room.router_id for room in self._rooms.values()]
+        for room in self.live_rooms():
+            self.close_room(room, reason)
+        async with trio.open_nursery() as nursery:
+            for router_id in routers:
+                nursery.start_soon(self._close_quietly, pb.EntityKind.ROUTER, router_id)
+
     # ---- peers ----
 
     async def join(
@@ -374,6 +383,7 @@ class Calls:
         if consumer.id not in self._consumers:
             self._close_on_node(pb.EntityKind.CONSUMER, consumer.id)
             raise CallError(CallErrorCode.NOT_FOUND, "producerId: the producer was closed meanwhile.")
+        consumer.created = True
         return consumer, info
 
     def describe_consumer(self, consumer: Consumer, info: pb.ConsumerInfo) -> dict[str, Any]:
@@ -491,7 +501,8 @@ class Calls:
         consumer = self._consumers.get(consumer_id)
         if consumer is not None:
             self._forget_consumer(consumer)
-            consumer.viewer.notify("consumerClosed", {"consumerId": consumer_id, "reason": reason})
+            if consumer.created:
+                consumer.viewer.notify("consumerClosed", {"consumerId": consumer_id, "reason": reason})
 
     def router_closed(self, router_id: str, reason: str) -> None:
         """A router ended on the node by itself: the call is over."""
@@ -509,7 +520,8 @@ class Calls:
         room = producer.peer.room
         room.tell_others(producer.peer, f"producer{change}", {"peerId": producer.peer.id, "producerId": producer_id})
         for consumer in room.consumers_of(producer):
-            consumer.viewer.notify(f"consumer{change}", {"consumerId": consumer.id})
+            if consumer.created:
+                consumer.viewer.notify(f"consumer{change}", {"consumerId": consumer.id})
 
     def known_entities(self) -> list[tuple[pb.EntityKind, str]]:
         """Everything we believe to exist on the node, parents first: to be looked up anew after lost events."""
@@ -517,7 +529,7 @@ class Calls:
             *((pb.EntityKind.ROUTER, router_id) for router_id in self._routers),
             *((pb.EntityKind.TRANSPORT, id_) for id_, (_, transport) in self._transports.items() if transport.created),
             *((pb.EntityKind.PRODUCER, id_) for id_, producer in self._producers.items() if producer.created),
-            *((pb.EntityKind.CONSUMER, id_) for id_ in self._consumers),
+            *((pb.EntityKind.CONSUMER, id_) for id_, consumer in self._consumers.items() if consumer.created),
         ]
 
     # ---- the node ----
@@ -587,7 +599,7 @@ class Calls:
             self._drop_producer(producer)
         for consumer in [c for c in peer.consumers.values() if c.transport is transport]:
             self._forget_consumer(consumer)
-            if tell_owner:
+            if tell_owner and consumer.created:
                 peer.notify("consumerClosed", {"consumerId": consumer.id, "reason": reason})
         peer.transports.pop(transport.id, None)
         self._transports.pop(transport.id, None)
@@ -599,7 +611,9 @@ class Calls:
         peer.producers.pop(producer.id, None)
         for consumer in peer.room.consumers_of(producer):
             self._forget_consumer(consumer)
-            consumer.viewer.notify("consumerClosed", {"consumerId": consumer.id, "reason": "producer-closed"})
+            if consumer.created:
+                closed = {"consumerId": consumer.id, "reason": "producer-closed"}
+                consumer.viewer.notify("consumerClosed", closed)
         if producer.created:
             self.metrics.producers.labels(producer.kind).dec()
             peer.room.tell_others(peer, "producerClosed", {"peerId": peer.id, "producerId": producer.id})

@@ -61,6 +61,7 @@ class Consumer:
     viewer: Peer
     transport: Transport
     paused: bool
+    created: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,7 @@ class Peer:
     def consumer(self, consumer_id: str) -> Consumer:
         """Its consumer of that id, or `not_found`."""
         found = self.consumers.get(consumer_id)
-        if found is None:
+        if found is None or not found.created:
             raise CallError(CallErrorCode.NOT_FOUND, f"consumerId: you have no consumer {consumer_id!r}.")
         return found
 

@@ -1,0 +1,1 @@
+"""What outlives the process: rooms made over REST, and the history of calls."""
