@@ -24,7 +24,7 @@ cdef struct RecvStream:
     uint32_t clock_rate         # Hz
     bint nack                   # lost packets are asked for
 
-    # Sequence. All extended numbers start in [0, 2**16).
+    # Sequence. Extended numbers begin in [2**16, 2**17), so that one late packet before the first is not negative.
     bint started                # a packet was received
     int64_t first_seq           # of the numbering in force: where expected packets are counted from
     int64_t max_seq             # highest received
@@ -41,7 +41,7 @@ cdef struct RecvStream:
     uint64_t given_up           # packets never asked for again
 
     # Loss, of the numbering in force (A.3).
-    uint64_t received           # packets
+    uint64_t received           # packets, recovered ones not counted: the report is about the network
     int64_t earlier_lost        # packets lost in numberings before
     int64_t expected_prior      # at the report before
     int64_t received_prior

@@ -18,6 +18,7 @@ cdef struct Rewriter:
     int64_t base                # ext_seq at the last switch: what is older is dropped
     int64_t newest              # highest ext_seq given, forwarded or dropped
     int64_t next_out            # extended output number that newest + 1 would get
+    int64_t last_out            # highest extended output number sent; a switch continues after it
     uint64_t used[16]           # REWRITE_WINDOW bits: bit ext_seq % REWRITE_WINDOW = given already
     uint64_t dropped[16]        # the same: was a declared drop when it was the newest
     uint32_t timestamp_offset   # output timestamp = input timestamp + this
@@ -31,7 +32,8 @@ cdef struct Rewritten:
 # first_seq: the first output number. Nothing is allocated, nothing to free.
 cdef void rewriter_init(Rewriter* r, uint32_t clock_rate, uint16_t first_seq) noexcept nogil
 # A packet to forward; is_switch: the verdict was SWITCH. 0, or DROP_DUPLICATE, DROP_STALE, DROP_BEFORE_SWITCH.
-# The first packet ever must be a switch, else DROP_BEFORE_SWITCH.
+# The first packet ever must be a switch, else DROP_BEFORE_SWITCH. Duplicates are refused since the last switch only:
+# RecvStream keeps them away before.
 cdef int rewriter_forward(Rewriter* r, const PacketView* view, bint is_switch, int64_t now, Rewritten* out) noexcept nogil
 # A packet of the encoding in force that the selector dropped: its number closes up. Packets of other encodings do nothing.
 cdef void rewriter_drop(Rewriter* r, const PacketView* view) noexcept nogil

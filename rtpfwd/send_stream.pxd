@@ -14,9 +14,9 @@ cdef enum:
 cdef struct Sent:               # one packet sent
     uint32_t in_seq             # low 32 bits of the producer's ext_seq
     uint32_t timestamp          # as sent, RTP clock units
-    uint32_t last_sent_ms       # ms of the monotonic clock, low 32 bits
+    uint32_t resent_ms          # when it was last sent again: ms of the monotonic clock, low 32 bits
     uint16_t seq                # as sent
-    bint used
+    uint8_t state               # 0 = empty, 1 = sent, 2 = sent again
 
 cdef struct SendStream:
     # Passed by argument.
