@@ -98,6 +98,11 @@ class PeerConnection:
         if self.role is DtlsRole.SERVER:
             self._start_dtls(now)
 
+    def restart_checks(self, now: int) -> None:
+        """Check at once, as a browser does whose network changed."""
+        self.ice_connected_at = None
+        self._check_at = now
+
     def add_source(self, source: Source, now: int) -> None:
         """Send it, from now on or from the moment the keys are there."""
         self.sources.append(source)
