@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
 
 from server.errors import BadPacket, LocalError
@@ -224,8 +223,8 @@ class DtlsEndpoint:
             self._finish_handshake(connection)
 
     def _finish_handshake(self, connection: SSL.Connection) -> None:
-        certificate = connection.get_peer_certificate(as_cryptography=True)
-        if certificate is None or not self._check.matches(certificate.public_bytes(Encoding.DER)):
+        certificate = connection.get_peer_certificate()
+        if certificate is None or not self._check.matches(certificate):
             self._say_goodbye()
             self._fail("fingerprint-mismatch")
             return

@@ -6,7 +6,6 @@ import functools
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL, crypto
 
 from server.rtc.certificate import Certificate, Fingerprint
@@ -44,7 +43,16 @@ class PeerCheck:
         self.fingerprints = tuple(fingerprints)
         self.mismatch = False
 
-    def matches(self, der: bytes) -> bool:
+    def matches(self, certificate: crypto.X509) -> bool:
+        """Whether the fingerprints allow this certificate; never raises, as the callback of a shared context must not.
+
+        The bytes come from OpenSSL as they were received. Reading them as a certificate once more would add nothing,
+        and would fail for some that OpenSSL takes.
+        """
+        try:
+            der = crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
+        except crypto.Error:
+            der = b""
         matches = any(fingerprint.matches(der) for fingerprint in self.fingerprints)
         self.mismatch = not matches
         return matches
@@ -53,7 +61,7 @@ class PeerCheck:
 def _verify(connection: SSL.Connection, certificate: crypto.X509, _error: int, depth: int, _ok: int) -> bool:
     """Instead of a chain of trust: the fingerprint that came by signaling. Only the peer's own certificate counts."""
     check: PeerCheck = connection.get_app_data()
-    return depth > 0 or check.matches(certificate.to_cryptography().public_bytes(Encoding.DER))
+    return depth > 0 or check.matches(certificate)
 
 
 @functools.lru_cache(maxsize=8)

@@ -51,9 +51,7 @@ def test_second_byte(second: int, kind: Kind) -> None:
     assert classify(bytes([0x80, second]) + bytes(38)) is kind
 
 
-@pytest.mark.parametrize(
-    ("first", "second", "header"), [(0, 1, 20), (22, 0xFE, 13), (0x80, 96, 12), (0x80, 200, 8), (0x80, 96, 12)]
-)
+@pytest.mark.parametrize(("first", "second", "header"), [(0, 1, 20), (22, 0xFE, 13), (0x80, 96, 12), (0x80, 200, 8)])
 def test_shorter_than_its_header_is_unknown(first: int, second: int, header: int) -> None:
     whole = bytes([first, second]) + bytes(header - 2)
     assert classify(whole) is not Kind.UNKNOWN

@@ -142,7 +142,9 @@ def test_what_follows_the_integrity_is_ignored() -> None:
 
 
 def test_of_equal_attributes_the_first_counts() -> None:
-    twice = build(Class.REQUEST, ID, [(Attribute.PRIORITY, bytes(3) + b"\1"), (Attribute.PRIORITY, bytes(3) + b"\2")], None)
+    twice = build(
+        Class.REQUEST, ID, [(Attribute.PRIORITY, bytes(3) + b"\1"), (Attribute.PRIORITY, bytes(3) + b"\2")], None
+    )
     assert parse_untrusted(twice).priority == 1
 
 
