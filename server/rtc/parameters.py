@@ -306,8 +306,8 @@ def _shaped(value: object, shape: type[_Value]) -> _Value:
         if "matching regex" in problem:
             problem = "has characters that are not allowed here, or is empty"
         raise InvalidParameters(path.rstrip("`").removeprefix("."), problem) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidParameters("", "not JSON") from error
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise InvalidParameters("", "is not JSON in UTF-8") from error
 
 
 def _normal_capability(codec: RtpCodecCapability, path: str) -> RtpCodecCapability:
