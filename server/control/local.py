@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
-from typing import Protocol, TypeVar
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Protocol
 
 import trio
 
@@ -25,9 +24,6 @@ from server.media.stats import dump, stats
 from server.rtc.address import Address
 from server.rtc.ortc import UnsupportedCodec
 from server.rtc.parameters import DtlsFingerprint, DtlsParameters
-
-Request = TypeVar("Request")
-Reply = TypeVar("Reply")
 
 # Most special first. Every other LocalError says that the request can't be right.
 _CODES: tuple[tuple[type[LocalError], ErrorCode], ...] = (
@@ -52,24 +48,18 @@ class PlainSockets(Protocol):
     def release(self, lane: int, socket: int) -> None: ...
 
 
-def _answers(
-    method: Callable[[LocalNode, Request], Reply],
-) -> Callable[[LocalNode, Request], Awaitable[Reply]]:
-    """Turn a synchronous command into a method of MediaNode: a checkpoint, then the command whole, or a NodeError."""
-
-    @functools.wraps(method)
-    async def answer(self: LocalNode, request: Request) -> Reply:
-        # Before the command and not after it, so that a cancelled caller has not commanded.
-        await trio.lowlevel.checkpoint()
-        try:
-            return method(self, request)
-        except LocalError as refused:
-            code = next(code for kind, code in _CODES if isinstance(refused, kind))
-            raise NodeError(code, str(refused)) from refused
-        except errors.Broken as broken:
-            raise NodeError(ErrorCode.INTERNAL, str(broken)) from broken
-
-    return answer
+@asynccontextmanager
+async def _answering() -> AsyncIterator[None]:
+    """Around every command: a checkpoint, then the command whole, or a NodeError."""
+    # Before the command and not after it, so that a cancelled caller has not commanded.
+    await trio.lowlevel.checkpoint()
+    try:
+        yield
+    except LocalError as refused:
+        code = next(code for kind, code in _CODES if isinstance(refused, kind))
+        raise NodeError(code, str(refused)) from refused
+    except errors.Broken as broken:
+        raise NodeError(ErrorCode.INTERNAL, str(broken)) from broken
 
 
 class LocalNode:
@@ -84,162 +74,168 @@ class LocalNode:
         self._node_id = node_id
         self._version = version
 
-    @_answers
-    def get_node_info(self, request: pb.GetNodeInfoRequest) -> pb.NodeInfo:
-        core = self._core
-        return pb.NodeInfo(
-            node_id=self._node_id,
-            version=self._version,
-            lanes=len(core.planes),
-            routers=len(core.routers),
-            transports=len(core.transports),
-            producers=len(core.shared.producers),
-            consumers=len(core.shared.consumers),
-            draining=core.stopping,
-        )
+    async def get_node_info(self, request: pb.GetNodeInfoRequest) -> pb.NodeInfo:
+        async with _answering():
+            core = self._core
+            return pb.NodeInfo(
+                node_id=self._node_id,
+                version=self._version,
+                lanes=len(core.planes),
+                routers=len(core.routers),
+                transports=len(core.transports),
+                producers=len(core.shared.producers),
+                consumers=len(core.shared.consumers),
+                draining=core.stopping,
+            )
 
-    @_answers
-    def create_router(self, request: pb.CreateRouterRequest) -> pb.RouterInfo:
-        codecs = convert.rtp_codec_capabilities_from_pb(request.codecs)
-        router = self._drive.run(lambda now: self._commands.create_router(request.id, codecs))
-        return pb.RouterInfo(id=router.id, rtp_capabilities=convert.rtp_capabilities_to_pb(router.rtp_capabilities))
+    async def create_router(self, request: pb.CreateRouterRequest) -> pb.RouterInfo:
+        async with _answering():
+            codecs = convert.rtp_codec_capabilities_from_pb(request.codecs)
+            router = self._drive.run(lambda now: self._commands.create_router(request.id, codecs))
+            return pb.RouterInfo(id=router.id, rtp_capabilities=convert.rtp_capabilities_to_pb(router.rtp_capabilities))
 
-    @_answers
-    def get_router_capabilities(self, request: pb.GetRouterCapabilitiesRequest) -> pb.RtpCapabilities:
-        return convert.rtp_capabilities_to_pb(self._commands.router(request.router_id).rtp_capabilities)
+    async def get_router_capabilities(self, request: pb.GetRouterCapabilitiesRequest) -> pb.RtpCapabilities:
+        async with _answering():
+            return convert.rtp_capabilities_to_pb(self._commands.router(request.router_id).rtp_capabilities)
 
-    @_answers
-    def create_web_rtc_transport(self, request: pb.CreateWebRtcTransportRequest) -> pb.WebRtcTransportInfo:
-        transport = self._drive.run(
-            lambda now: self._commands.create_webrtc_transport(request.router_id, request.id, now)
-        )
-        ours = transport.local_fingerprint
-        fingerprint = DtlsFingerprint(algorithm="sha-256", value=ours.value)
-        return pb.WebRtcTransportInfo(
-            id=transport.id,
-            ice_parameters=convert.ice_parameters_to_pb(transport.ice_parameters),
-            ice_candidates=[convert.ice_candidate_to_pb(candidate) for candidate in transport.candidates],
-            dtls_parameters=convert.dtls_parameters_to_pb(DtlsParameters(fingerprints=(fingerprint,), role="auto")),
-        )
-
-    @_answers
-    def connect_web_rtc_transport(self, request: pb.ConnectWebRtcTransportRequest) -> pb.ConnectWebRtcTransportReply:
-        dtls = convert.dtls_parameters_from_pb(request.dtls_parameters)
-        role = self._drive.run(lambda now: self._commands.connect_webrtc_transport(request.transport_id, dtls, now))
-        return pb.ConnectWebRtcTransportReply(dtls_local_role=role.value)
-
-    @_answers
-    def restart_ice(self, request: pb.RestartIceRequest) -> pb.IceParameters:
-        ice = self._drive.run(lambda now: self._commands.restart_ice(request.transport_id, now))
-        return convert.ice_parameters_to_pb(ice)
-
-    @_answers
-    def create_plain_transport(self, request: pb.CreatePlainTransportRequest) -> pb.PlainTransportInfo:
-        suite = request.srtp_crypto_suite
-        lane = self._commands.check_plain_transport(request.router_id, request.id, suite).lane
-        socket, local = self._sockets.open(lane)
-        try:
+    async def create_web_rtc_transport(self, request: pb.CreateWebRtcTransportRequest) -> pb.WebRtcTransportInfo:
+        async with _answering():
             transport = self._drive.run(
-                lambda now: self._commands.create_plain_transport(
-                    request.router_id, request.id, socket, local, now, comedia=request.comedia, crypto_suite=suite
+                lambda now: self._commands.create_webrtc_transport(request.router_id, request.id, now)
+            )
+            ours = transport.local_fingerprint
+            fingerprint = DtlsFingerprint(algorithm="sha-256", value=ours.value)
+            return pb.WebRtcTransportInfo(
+                id=transport.id,
+                ice_parameters=convert.ice_parameters_to_pb(transport.ice_parameters),
+                ice_candidates=[convert.ice_candidate_to_pb(candidate) for candidate in transport.candidates],
+                dtls_parameters=convert.dtls_parameters_to_pb(DtlsParameters(fingerprints=(fingerprint,), role="auto")),
+            )
+
+    async def connect_web_rtc_transport(
+        self, request: pb.ConnectWebRtcTransportRequest
+    ) -> pb.ConnectWebRtcTransportReply:
+        async with _answering():
+            dtls = convert.dtls_parameters_from_pb(request.dtls_parameters)
+            role = self._drive.run(lambda now: self._commands.connect_webrtc_transport(request.transport_id, dtls, now))
+            return pb.ConnectWebRtcTransportReply(dtls_local_role=role.value)
+
+    async def restart_ice(self, request: pb.RestartIceRequest) -> pb.IceParameters:
+        async with _answering():
+            ice = self._drive.run(lambda now: self._commands.restart_ice(request.transport_id, now))
+            return convert.ice_parameters_to_pb(ice)
+
+    async def create_plain_transport(self, request: pb.CreatePlainTransportRequest) -> pb.PlainTransportInfo:
+        async with _answering():
+            suite = request.srtp_crypto_suite
+            lane = self._commands.check_plain_transport(request.router_id, request.id, suite).lane
+            socket, local = self._sockets.open(lane)
+            try:
+                transport = self._drive.run(
+                    lambda now: self._commands.create_plain_transport(
+                        request.router_id, request.id, socket, local, now, comedia=request.comedia, crypto_suite=suite
+                    )
+                )
+            except BaseException:
+                self._sockets.release(lane, socket)
+                raise
+            return _plain_info(transport)
+
+    async def connect_plain_transport(self, request: pb.ConnectPlainTransportRequest) -> pb.PlainTransportInfo:
+        async with _answering():
+            srtp = None
+            if request.HasField("srtp_parameters"):
+                srtp = SrtpParameters(request.srtp_parameters.crypto_suite, request.srtp_parameters.key)
+            transport = self._drive.run(
+                lambda now: self._commands.connect_plain_transport(
+                    request.transport_id, request.address, request.port, srtp, now
                 )
             )
-        except BaseException:
-            self._sockets.release(lane, socket)
-            raise
-        return _plain_info(transport)
+            return _plain_info(transport)
 
-    @_answers
-    def connect_plain_transport(self, request: pb.ConnectPlainTransportRequest) -> pb.PlainTransportInfo:
-        srtp = None
-        if request.HasField("srtp_parameters"):
-            srtp = SrtpParameters(request.srtp_parameters.crypto_suite, request.srtp_parameters.key)
-        transport = self._drive.run(
-            lambda now: self._commands.connect_plain_transport(
-                request.transport_id, request.address, request.port, srtp, now
+    async def produce(self, request: pb.ProduceRequest) -> pb.ProducerInfo:
+        async with _answering():
+            kind = convert.media_kind_from_pb(request.kind)
+            rtp = convert.rtp_parameters_from_pb(request.rtp_parameters)
+            producer = self._drive.run(
+                lambda now: self._commands.produce(
+                    request.transport_id, request.id, kind, rtp, now, paused=request.paused
+                )
             )
-        )
-        return _plain_info(transport)
+            return pb.ProducerInfo(id=producer.id, type=producer.type)
 
-    @_answers
-    def produce(self, request: pb.ProduceRequest) -> pb.ProducerInfo:
-        kind = convert.media_kind_from_pb(request.kind)
-        rtp = convert.rtp_parameters_from_pb(request.rtp_parameters)
-        producer = self._drive.run(
-            lambda now: self._commands.produce(request.transport_id, request.id, kind, rtp, now, paused=request.paused)
-        )
-        return pb.ProducerInfo(id=producer.id, type=producer.type)
-
-    @_answers
-    def consume(self, request: pb.ConsumeRequest) -> pb.ConsumerInfo:
-        capabilities = convert.rtp_capabilities_from_pb(request.rtp_capabilities)
-        consumer = self._drive.run(
-            lambda now: self._commands.consume(
-                request.transport_id,
-                request.id,
-                request.producer_id,
-                capabilities,
-                now,
-                paused=request.paused,
-                adopt_viewer_numbers=request.adopt_viewer_numbers,
-                mid=request.mid,
+    async def consume(self, request: pb.ConsumeRequest) -> pb.ConsumerInfo:
+        async with _answering():
+            capabilities = convert.rtp_capabilities_from_pb(request.rtp_capabilities)
+            consumer = self._drive.run(
+                lambda now: self._commands.consume(
+                    request.transport_id,
+                    request.id,
+                    request.producer_id,
+                    capabilities,
+                    now,
+                    paused=request.paused,
+                    adopt_viewer_numbers=request.adopt_viewer_numbers,
+                    mid=request.mid,
+                )
             )
-        )
-        return pb.ConsumerInfo(
-            id=consumer.id,
-            producer_id=consumer.producer.id,
-            kind=convert.media_kind_to_pb(consumer.producer.kind),
-            type=consumer.producer.type,
-            rtp_parameters=convert.rtp_parameters_to_pb(consumer.rtp_parameters),
-            paused=consumer.paused,
-            producer_paused=consumer.producer_paused,
-        )
+            return pb.ConsumerInfo(
+                id=consumer.id,
+                producer_id=consumer.producer.id,
+                kind=convert.media_kind_to_pb(consumer.producer.kind),
+                type=consumer.producer.type,
+                rtp_parameters=convert.rtp_parameters_to_pb(consumer.rtp_parameters),
+                paused=consumer.paused,
+                producer_paused=consumer.producer_paused,
+            )
 
-    @_answers
-    def pause(self, request: pb.PauseRequest) -> pb.Empty:
-        kind = _kind(request.kind)
-        self._drive.run(lambda now: self._commands.pause(kind, request.id, now))
-        return pb.Empty()
+    async def pause(self, request: pb.PauseRequest) -> pb.Empty:
+        async with _answering():
+            kind = _kind(request.kind)
+            self._drive.run(lambda now: self._commands.pause(kind, request.id, now))
+            return pb.Empty()
 
-    @_answers
-    def resume(self, request: pb.ResumeRequest) -> pb.Empty:
-        kind = _kind(request.kind)
-        self._drive.run(lambda now: self._commands.resume(kind, request.id, now))
-        return pb.Empty()
+    async def resume(self, request: pb.ResumeRequest) -> pb.Empty:
+        async with _answering():
+            kind = _kind(request.kind)
+            self._drive.run(lambda now: self._commands.resume(kind, request.id, now))
+            return pb.Empty()
 
-    @_answers
-    def set_preferred_layers(self, request: pb.SetPreferredLayersRequest) -> pb.Empty:
-        temporal = request.temporal if request.HasField("temporal") else None
-        self._drive.run(lambda now: self._commands.set_preferred_layers(request.consumer_id, request.spatial, temporal))
-        return pb.Empty()
+    async def set_preferred_layers(self, request: pb.SetPreferredLayersRequest) -> pb.Empty:
+        async with _answering():
+            temporal = request.temporal if request.HasField("temporal") else None
+            self._drive.run(
+                lambda now: self._commands.set_preferred_layers(request.consumer_id, request.spatial, temporal)
+            )
+            return pb.Empty()
 
-    @_answers
-    def set_priority(self, request: pb.SetPriorityRequest) -> pb.Empty:
-        self._drive.run(lambda now: self._commands.set_priority(request.consumer_id, request.priority))
-        return pb.Empty()
+    async def set_priority(self, request: pb.SetPriorityRequest) -> pb.Empty:
+        async with _answering():
+            self._drive.run(lambda now: self._commands.set_priority(request.consumer_id, request.priority))
+            return pb.Empty()
 
-    @_answers
-    def request_key_frame(self, request: pb.RequestKeyFrameRequest) -> pb.Empty:
-        self._drive.run(lambda now: self._commands.request_key_frame(request.consumer_id, now))
-        return pb.Empty()
+    async def request_key_frame(self, request: pb.RequestKeyFrameRequest) -> pb.Empty:
+        async with _answering():
+            self._drive.run(lambda now: self._commands.request_key_frame(request.consumer_id, now))
+            return pb.Empty()
 
-    @_answers
-    def close(self, request: pb.CloseRequest) -> pb.Empty:
-        kind = _kind(request.kind)
-        self._drive.run(lambda now: self._commands.close(kind, request.id, now))
-        return pb.Empty()
+    async def close(self, request: pb.CloseRequest) -> pb.Empty:
+        async with _answering():
+            kind = _kind(request.kind)
+            self._drive.run(lambda now: self._commands.close(kind, request.id, now))
+            return pb.Empty()
 
-    @_answers
-    def get_stats(self, request: pb.GetStatsRequest) -> pb.Stats:
-        rows = stats(self._commands, _kind(request.kind), request.id)
-        return pb.Stats(
-            taken_unix_ms=unix_ms(),
-            rows=[pb.StatsRow(type=row.type, id=row.id, figures=row.figures, labels=row.labels) for row in rows],
-        )
+    async def get_stats(self, request: pb.GetStatsRequest) -> pb.Stats:
+        async with _answering():
+            rows = stats(self._commands, _kind(request.kind), request.id)
+            return pb.Stats(
+                taken_unix_ms=unix_ms(),
+                rows=[pb.StatsRow(type=row.type, id=row.id, figures=row.figures, labels=row.labels) for row in rows],
+            )
 
-    @_answers
-    def dump(self, request: pb.DumpRequest) -> pb.DumpReply:
-        return pb.DumpReply(json=json.dumps(dump(self._commands, _kind(request.kind), request.id)))
+    async def dump(self, request: pb.DumpRequest) -> pb.DumpReply:
+        async with _answering():
+            return pb.DumpReply(json=json.dumps(dump(self._commands, _kind(request.kind), request.id)))
 
     def watch(self, request: pb.WatchRequest) -> AbstractAsyncContextManager[AsyncIterator[pb.Event]]:
         """Every event from entering the context on."""

@@ -2,7 +2,7 @@
 
 | metric | labels | meaning |
 |---|---|---|
-| sightline_<name>_total | lane | each counter of the plane, under its name in docs/forwarding.md: forwarded_packets, … |
+| sightline_<name>_total | lane | each counter of the plane, as docs/forwarding.md names it: forwarded_packets, … |
 | sightline_dropped_datagrams_total | lane, reason | dropped by the plane |
 | sightline_refused_datagrams_total | reason | STUN and DTLS that the node refused |
 | sightline_lane_<name>_total | lane | each counter of the lane: wakeups, send_calls, … |

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import trio
@@ -36,21 +37,21 @@ class TcpLimits:
 
 @dataclass(slots=True, eq=False)
 class Connection:
-    """One accepted connection. The queue is what we still have to write, framed, oldest first."""
+    """One accepted connection. `queue` holds what may still be dropped, `unsent` what is being written: its first frame
+    may be out by half."""
 
     stream: trio.SocketStream
     address: Address
     scope: trio.CancelScope
     queue: deque[bytes] = field(default_factory=deque)
     readable: trio.Event = field(default_factory=trio.Event)  # the queue is not empty
-    writing: bool = False  # a write is under way: cutting it would leave half a frame
+    unsent: bytes = b""
 
-    def take(self) -> bytes:
-        """Everything queued, as one piece."""
-        data = b"".join(self.queue)
+    def take(self) -> None:
+        """Everything queued is to be written now."""
+        self.unsent += b"".join(self.queue)
         self.queue.clear()
         self.readable = trio.Event()
-        return data
 
 
 class TcpPaths:
@@ -180,26 +181,27 @@ class TcpPaths:
     async def _write(self, connection: Connection, ending: trio.CancelScope) -> None:
         while True:
             await connection.readable.wait()
-            connection.writing = True
-            with trio.move_on_after(self._limits.stall_seconds) as stalled:
-                try:
-                    await connection.stream.send_all(connection.take())
-                except (trio.BrokenResourceError, trio.ClosedResourceError):
+            connection.take()
+            while connection.unsent:
+                with trio.move_on_after(self._limits.stall_seconds) as stalled:
+                    try:
+                        # Not send_all: when cancelled it can't say how much it has written.
+                        sent = await connection.stream.socket.send(connection.unsent)
+                    except OSError:
+                        ending.cancel()
+                        return
+                    connection.unsent = connection.unsent[sent:]
+                if stalled.cancelled_caught:
+                    self.counters["stalled"] += 1
                     ending.cancel()
                     return
-            if stalled.cancelled_caught:
-                self.counters["stalled"] += 1
-                ending.cancel()
-                return
-            connection.writing = False
 
     async def _flush_and_close(self, connection: Connection) -> None:
-        if connection.queue and not connection.writing:
+        connection.take()
+        if connection.unsent:
             with trio.move_on_after(self._limits.flush_seconds, shield=True):
-                try:
-                    await connection.stream.send_all(connection.take())
-                except (trio.BrokenResourceError, trio.ClosedResourceError):
-                    self.counters["connection_lost"] += 1
+                with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                    await connection.stream.send_all(connection.unsent)
         await trio.aclose_forcefully(connection.stream)
 
 
@@ -209,4 +211,5 @@ def _remote_address(stream: trio.SocketStream) -> Address | None:
         host, port, *_ = stream.socket.getpeername()
     except OSError:
         return None
+    host = host.partition("%")[0]  # a link-local address comes with its interface
     return ("tcp", host.removeprefix("::ffff:") if "." in host else host, port)
