@@ -20,13 +20,15 @@ from werkzeug.exceptions import HTTPException
 
 from ops.metrics import SignalingMetrics
 from signaling.api import operations, rest
-from signaling.auth import Admin
+from signaling.auth import Admin, Authoriser
 from signaling.calls import Calls
 from signaling.config import SignalingConfig
 from signaling.errors import HTTP_STATUS, CallError, CallErrorCode
 from signaling.session import Sessions
 from signaling.static import Asset, WebClient
 from signaling.store.database import Database
+from signaling.whep import whep_blueprint
+from signaling.whip import whip_blueprint
 
 log = structlog.get_logger(__name__)
 VERSION = "0.1.0"
@@ -60,6 +62,7 @@ def make_app(
     *,
     database: Database,
     admin: Admin,
+    authoriser: Authoriser,
     registry: CollectorRegistry,
     metrics: SignalingMetrics,
     web_client: WebClient,
@@ -71,6 +74,8 @@ def make_app(
     app.url_map.merge_slashes = False
     app.register_blueprint(rest.blueprint(calls, database, admin, config.limits, VERSION))
     app.register_blueprint(operations.blueprint(calls, database, registry))
+    app.register_blueprint(whip_blueprint(calls, authoriser, allowed_origins=config.allowed_origins))
+    app.register_blueprint(whep_blueprint(calls, authoriser, allowed_origins=config.allowed_origins))
 
     @app.errorhandler(CallError)
     async def refused(error: CallError) -> Response:

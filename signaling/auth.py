@@ -77,9 +77,7 @@ class Admin:
         """Raise CallError `unauthorized` unless the header carries the admin token."""
         given = bearer_of(authorization)
         if given is None or not hmac.compare_digest(given.encode("utf-8", "replace"), self._token):
-            raise CallError(
-                CallErrorCode.UNAUTHORIZED, "This needs the admin token: Authorization: Bearer <token>."
-            )
+            raise CallError(CallErrorCode.UNAUTHORIZED, "This needs the admin token: Authorization: Bearer <token>.")
 
 
 def open_admin_token(config: SignalingConfig) -> str:
@@ -94,11 +92,15 @@ def open_admin_token(config: SignalingConfig) -> str:
         except FileExistsError:
             token = path.read_text().strip()
             if not token:
-                raise SignalingError(f"{path} is empty: delete it, and a new token is made at the next start.") from None
+                raise SignalingError(
+                    f"{path} is empty: delete it, and a new token is made at the next start."
+                ) from None
             return token
         token = secrets.token_urlsafe(32)
         with os.fdopen(handle, "w") as file:
             file.write(token + "\n")
     except OSError as error:
-        raise SignalingError(f"Cannot keep the admin token in {path}: {error.strerror}. Give another data_dir.") from None
+        raise SignalingError(
+            f"Cannot keep the admin token in {path}: {error.strerror}. Give another data_dir."
+        ) from None
     return token

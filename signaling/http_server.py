@@ -99,11 +99,18 @@ class WebSocketStream(WSStream):
         if isinstance(event, (Body, Data)) and not self.closed:
             self._last_heard = trio.current_time()
             if not self.handshake.accepted:
-                # A client may not speak before it has our answer (RFC 6455 section 4.1).
-                await self._send_error_response(400)
-                await self.send(StreamClosed(stream_id=self.stream_id))
+                await self._refuse_early_bytes()
                 return
         await super().handle(event)
+
+    async def _refuse_early_bytes(self) -> None:
+        """A client may not speak before it has our answer (RFC 6455 section 4.1)."""
+        self.closed = True  # first: whatever the application sends from here on goes nowhere
+        self._over.set()
+        await self._send_error_response(400)
+        if self.app_put is not None:
+            await self.app_put({"type": "websocket.disconnect", "code": CloseReason.ABNORMAL_CLOSURE.value})
+        await self.send(StreamClosed(stream_id=self.stream_id))
 
     async def _handle_events(self) -> None:
         for event in self.connection.events():

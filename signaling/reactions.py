@@ -76,7 +76,9 @@ async def look_anew(calls: Calls) -> None:
     for kind, entity_id in calls.known_entities():
         try:
             if kind == pb.EntityKind.ROUTER:
-                await calls.ask(calls.node.get_router_capabilities, pb.GetRouterCapabilitiesRequest(router_id=entity_id))
+                await calls.ask(
+                    calls.node.get_router_capabilities, pb.GetRouterCapabilitiesRequest(router_id=entity_id)
+                )
             else:
                 await calls.ask(calls.node.get_stats, pb.GetStatsRequest(kind=kind, id=entity_id))
         except CallError as error:

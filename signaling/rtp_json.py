@@ -385,9 +385,7 @@ def transport_to_json(info: pb.WebRtcTransportInfo) -> dict[str, Any]:
         "iceCandidates": candidates,
         "dtlsParameters": {
             "role": info.dtls_parameters.role,
-            "fingerprints": [
-                {"algorithm": f.algorithm, "value": f.value} for f in info.dtls_parameters.fingerprints
-            ],
+            "fingerprints": [{"algorithm": f.algorithm, "value": f.value} for f in info.dtls_parameters.fingerprints],
         },
     }
 

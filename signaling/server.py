@@ -5,9 +5,8 @@ from __future__ import annotations
 import errno
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 import trio
@@ -38,13 +37,11 @@ KEEP_ALIVE_REQUESTS = 100_000
 LIFESPAN_SECONDS = 0.25
 
 
-@dataclass(frozen=True, slots=True)
-class Serving:
+class Serving(NamedTuple):
     """What `serve_signaling` reports once it takes connections."""
 
     host: str
     port: int
-    calls: Calls
 
 
 class StructlogLogger(Logger):
@@ -118,6 +115,7 @@ async def serve_signaling(
                 config,
                 database=database,
                 admin=admin,
+                authoriser=authoriser,
                 registry=registry,
                 metrics=metrics,
                 web_client=web_client,
@@ -163,7 +161,7 @@ class _Shell:
             self._scope.shield = True
             address = self._listeners[0].socket.getsockname()
             log.info("signaling serves", host=address[0], port=address[1])
-            task_status.started(Serving(address[0], address[1], self._calls))
+            task_status.started(Serving(address[0], address[1]))
             try:
                 await trio.sleep_forever()
             finally:

@@ -170,11 +170,11 @@ def _fingerprint(draft: Draft, number: int, value: str) -> None:
 
 def _rtpmap(draft: Draft, number: int, value: str) -> None:
     payload_type, encoding, *_ = _words(number, value, 2, "rtpmap")
-    name, rate, *channels = encoding.split("/")
+    name, rate, channels = (*encoding.split("/"), "", "")[:3]
     draft.rtpmaps[_payload_type(number, payload_type)] = (
         _matching(number, name, _TOKEN, 64, "codec name"),
         _number(number, rate, 1_000_000, "clock rate"),
-        _number(number, channels[0], 255, "channels") if channels and channels[0] else 1,
+        _number(number, channels, 255, "channels") if channels else 1,
     )
 
 
@@ -237,7 +237,8 @@ def _ssrc_group(draft: Draft, number: int, value: str) -> None:
 
 def _msid(draft: Draft, number: int, value: str) -> None:
     words = _words(number, value, 1, "msid")[:2]
-    draft.msid = " ".join(_matching(number, word, _TOKEN, 64, "msid") for word in words)
+    # More than RFC 8830 allows: there are clients that put their cname, with its @, here.
+    draft.msid = " ".join(_matching(number, word, _VISIBLE, 128, "msid") for word in words)
 
 
 def _rid(draft: Draft, number: int, value: str) -> None:

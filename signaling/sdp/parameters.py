@@ -7,6 +7,7 @@ parameters that name a bit stream. Matching here too lets an answer reject one s
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from protos import media_pb2 as pb
 from signaling.sdp.model import Codec, Extension, SdpError, Section
@@ -81,10 +82,24 @@ def consume_capabilities(sections: Iterable[Section], router: pb.RtpCapabilities
 def _choose(section: Section, router: pb.RtpCapabilities) -> tuple[Codec, pb.RtpCodecCapability] | None:
     allowed = {pt for rid in section.rids if rid.direction == "send" for pt in rid.payload_types}
     for codec in section.codecs:
-        known = _match(section.kind, codec, router)
-        if known is not None and (not allowed or codec.payload_type in allowed):
-            return codec, known
+        if allowed and codec.payload_type not in allowed:
+            continue
+        for meant in (codec, _constrained(codec)):
+            known = _match(section.kind, meant, router)
+            if known is not None:
+                return meant, known
     return None
+
+
+def _constrained(codec: Codec) -> Codec:
+    """H.264 Baseline taken for Constrained Baseline, whose viewers are far more.
+
+    Encoders that call their stream Baseline make none of what only Baseline may have (slice groups, arbitrary order).
+    """
+    profile_level_id = codec.parameters.get("profile-level-id", "")
+    if codec.name.lower() != "h264" or h264_profile(profile_level_id) != "baseline":
+        return codec
+    return replace(codec, parameters={**codec.parameters, "profile-level-id": f"42e0{profile_level_id[4:]}"})
 
 
 def _match(kind: str, codec: Codec, router: pb.RtpCapabilities) -> pb.RtpCodecCapability | None:

@@ -7,14 +7,14 @@ was not taken is rejected with port 0 (RFC 3264 section 6).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from protos import media_pb2 as pb
 from signaling.sdp.model import Offer, Section
 from signaling.sdp.parameters import parameter_text
 
-_NOT_TOKEN = re.compile(r"[^0-9A-Za-z!#$%&'*+\-.^_`|~]")
+_NOT_TOKEN = re.compile(r"[^0-9A-Za-z!#$%&'*+\-.^_`{|}~]")
 
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
 
@@ -130,8 +130,11 @@ def _media(section: Section, answer: Answered) -> Iterator[str]:
         known = offered.get(extension.id)
         direction = "" if known is None or known.direction == "sendrecv" else _mirrored(known.direction)
         yield f"a=extmap:{extension.id}{direction} {extension.uri}"
+    formats = {codec.payload_type: codec.parameters for codec in section.codecs}
     for codec in answer.rtp.codecs:
-        yield from _codec(codec)
+        # What we receive is as it was offered; what we send has its sender's parameters.
+        settings = {key: parameter_text(value) for key, value in codec.parameters.items()}
+        yield from _codec(codec, settings if answer.sends else formats.get(codec.payload_type, settings))
     if answer.sends:
         yield from _sources(answer)
     elif answer.rids:
@@ -144,13 +147,12 @@ def _mirrored(direction: str) -> str:
     return {"sendonly": "/recvonly", "recvonly": "/sendonly"}.get(direction, "/inactive")
 
 
-def _codec(codec: pb.RtpCodecParameters) -> Iterator[str]:
+def _codec(codec: pb.RtpCodecParameters, settings: Mapping[str, str]) -> Iterator[str]:
     name = codec.mime_type.partition("/")[2]
     channels = f"/{codec.channels}" if codec.channels > 1 else ""
     yield f"a=rtpmap:{codec.payload_type} {name}/{codec.clock_rate}{channels}"
-    settings = [(key, parameter_text(value)) for key, value in sorted(codec.parameters.items())]
     if settings:
-        text = ";".join(f"{key}={value}" if value else key for key, value in settings)
+        text = ";".join(f"{key}={value}" if value else key for key, value in sorted(settings.items()))
         yield f"a=fmtp:{codec.payload_type} {text}"
     for feedback in codec.rtcp_feedback:
         yield f"a=rtcp-fb:{codec.payload_type} {feedback.type} {feedback.parameter}".rstrip()

@@ -64,7 +64,9 @@ def _open(url: str) -> sa.Engine:
     try:
         parsed = make_url(url)
     except sa.exc.ArgumentError:
-        raise SignalingError("The database URL is not one: give for example postgresql+psycopg://user@host/name.") from None
+        raise SignalingError(
+            "The database URL is not one: give for example postgresql+psycopg://user@host/name."
+        ) from None
     shown = parsed.render_as_string(hide_password=True)
     try:
         if parsed.get_backend_name() == "sqlite" and parsed.database:
