@@ -34,6 +34,7 @@ FRAGMENT_TYPE = "application/trickle-ice-sdpfrag"
 CONNECT_SECONDS = 30.0  # a session whose DTLS handshake is not done by then is ended
 RETRY_SECONDS = 2  # what Retry-After says
 MAX_BODY_BYTES = 64 * 1024
+MAX_UNCONNECTED = 256  # sessions of one protocol that may be on their way at the same time
 
 _ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
@@ -90,6 +91,8 @@ class Sessions:
 
     async def join(self, opening: Opening, capabilities: pb.RtpCapabilities | None = None) -> Session:
         """A new session with its peer in the room. Raises CallError."""
+        if sum(not session.settled.is_set() for session in self._live.values()) >= MAX_UNCONNECTED:
+            raise CallError(CallErrorCode.LIMIT, "Too many sessions are connecting at once; try again soon.")
         peer = await self.calls.join(
             opening.room,
             opening.display_name,
