@@ -188,8 +188,8 @@ class World:
         steps = 0
         self._settle()
         while not condition():
-            soonest = min((due for due in self._deadlines() if due is not None), default=end)
-            if soonest > end:
+            soonest = min((due for due in self._deadlines() if due is not None), default=None)
+            if soonest is None or soonest > end:
                 self.now = end
                 return condition()
             steps = steps + 1 if soonest <= self.now else 0
