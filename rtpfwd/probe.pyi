@@ -1,0 +1,124 @@
+"""Python face of the packet modules for tests, tools and benches. No production code imports it.
+
+Everything takes and gives plain values; time is monotonic nanoseconds. What a module drops raises Refused with the
+reason's name. What does not fit into `capacity` gives None.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from rtpfwd.selector import Selector
+
+class Refused(ValueError):
+    """What was given is dropped; `reason` is its name in rtpfwd.names.DROP_REASONS."""
+
+    reason: str
+
+def parse_rtp(data: bytes) -> dict[str, Any]:
+    """marker, payload_type, seq, timestamp, ssrc, csrc, extensions as (id, bytes), payload, padding (bytes)."""
+
+def looks_like_rtcp(data: bytes) -> bool:
+    """RFC 5761 section 4."""
+
+def unwrap_rtx(data: bytes, media_ssrc: int, media_payload_type: int) -> bytes:
+    """The packet that an RTX packet repeats (RFC 4588)."""
+
+def describe(mime_type: str, payload: bytes, *, marker: bool = False) -> dict[str, Any]:
+    """layer (spatial, temporal), is_keyframe, is_frame_start, is_switch_point."""
+
+class Plan:
+    """A consumer's header plan: (ExtKind, incoming id, outgoing id) for each extension. ValueError: MID too long."""
+
+    def __init__(self, extensions: Iterable[tuple[int, int, int]] = (), *, mid: bytes = b"") -> None: ...
+
+def write_rtp(
+    data: bytes,
+    plan: Plan,
+    *,
+    payload_type: int,
+    seq: int,
+    timestamp: int,
+    ssrc: int,
+    now: int = 0,
+    capacity: int = 1500,
+    original_seq: int | None = None,
+) -> tuple[bytes, int, int] | None:
+    """`data` rewritten, and the offsets of its transport-cc and abs-send-time fields. With original_seq: as RTX."""
+
+def parse_rtcp(data: bytes) -> list[dict[str, Any]]:
+    """One dict for each RtcpItem, with its kind in lower case and the fields that rtcp.pxd gives it."""
+
+def write_rtcp(packets: Iterable[dict[str, Any]], *, capacity: int = 1500) -> bytes:
+    """The packets that fit, up to the first that does not. Kinds: sr, rr, cname, bye, pli, fir, nack."""
+
+class Receiving:
+    """A RecvStream."""
+
+    def __init__(self, *, ssrc: int = 1, clock_rate: int = 90000, nack: bool = True) -> None: ...
+    def receive(
+        self, seq: int, now: int, *, timestamp: int = 0, size: int = 100, recovered: bool = False
+    ) -> tuple[int, bool]:
+        """(extended sequence number, is_restart)."""
+
+    def sender_report(self, *, ntp: int, rtp: int, now: int, packets: int = 0, octets: int = 0) -> None: ...
+    def report(self, now: int) -> dict[str, int]: ...
+    def nacks(self, now: int, *, room: int = 256, rtt: int = 0) -> list[int]: ...
+    def next_timeout(self) -> int | None: ...
+    def take_keyframe_wanted(self) -> bool: ...
+    def figures(self, now: int) -> dict[str, int]: ...
+
+class Rewriting:
+    """A Rewriter."""
+
+    def __init__(self, *, clock_rate: int = 90000, first_seq: int = 0) -> None: ...
+    def forward(
+        self, ext_seq: int, timestamp: int, now: int, *, ssrc: int = 1, switch: bool = False
+    ) -> tuple[int, int]:
+        """(sequence number, timestamp) to send."""
+
+    def drop(self, ext_seq: int, *, ssrc: int = 1) -> None: ...
+    @property
+    def timestamp_offset(self) -> int: ...
+
+class Sending:
+    """A SendStream."""
+
+    def __init__(
+        self, *, ssrc: int = 1, rtx_ssrc: int = 2, clock_rate: int = 90000, capacity: int = 512, rtx_seq: int = 0
+    ) -> None: ...
+    def sent(self, ext_seq: int, seq: int, now: int, *, timestamp: int = 0, payload_size: int = 100) -> None: ...
+    def nacked(self, seq: int, now: int) -> int | None:
+        """The producer's extended sequence number to send again."""
+
+    def write_rtx(
+        self, data: bytes, seq: int, *, payload_type: int, now: int = 0, capacity: int = 1500
+    ) -> bytes | None: ...
+    def write_sr(
+        self, source: Receiving, now: int, *, timestamp_offset: int = 0, capacity: int = 1500
+    ) -> bytes | None: ...
+    def receive_report(self, block: dict[str, int], now: int) -> None: ...
+    def figures(self, now: int) -> dict[str, int]: ...
+
+class Storing:
+    """A Slab and one History over it."""
+
+    def __init__(
+        self,
+        *,
+        capacity: int = 64,
+        slot_size: int = 256,
+        chunk_slots: int = 16,
+        max_slots: int = 64,
+        max_age: int = 1_000_000_000,
+    ) -> None: ...
+    def store(self, data: bytes, ext_seq: int, now: int) -> bool: ...
+    def find(self, ext_seq: int) -> bytes | None: ...
+    def find_seq(self, seq: int) -> int | None: ...
+    def grow(self) -> bool: ...
+    def figures(self) -> dict[str, int]: ...
+
+def select(selector: Selector, *, keyframe: bool = False, restart: bool = False) -> str:
+    """One of "drop", "forward" and "switch"."""
+
+def wants_keyframe(selector: Selector) -> bool: ...
+def reset(selector: Selector) -> None: ...

@@ -1,0 +1,208 @@
+"""The rewriter: what a viewer gets is contiguous but for declared drops and real loss, whatever happened before."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rtpfwd import probe
+
+MS = 1_000_000
+FRAME = 3000  # 90 kHz / 30 fps
+
+
+def refused(call: object, *args: object, **kwargs: object) -> str:
+    with pytest.raises(probe.Refused) as found:
+        call(*args, **kwargs)  # type: ignore[operator]
+    return found.value.reason
+
+
+# (what is done with which ext_seq, what comes out: a sequence number, a reason, or nothing)
+TABLES = {
+    "in order": [("switch", 10, 0), ("forward", 11, 1), ("forward", 12, 2)],
+    "nothing before the first switch": [("forward", 9, "before_switch"), ("drop", 9, None), ("switch", 10, 0)],
+    "a drop closes up": [("switch", 10, 0), ("drop", 11, None), ("forward", 12, 1), ("drop", 13, None), ("forward", 14, 2)],
+    "a loss stays a gap": [("switch", 10, 0), ("forward", 13, 3), ("forward", 12, 2), ("forward", 11, 1)],
+    "late, with drops after it": [
+        ("switch", 10, 0), ("drop", 12, None), ("forward", 13, 2), ("drop", 14, None), ("forward", 11, 1), ("forward", 15, 3),
+    ],
+    "late, after a drop at the end": [("switch", 10, 0), ("drop", 12, None), ("forward", 11, 1), ("forward", 13, 2)],
+    "a late drop can not close up": [("switch", 10, 0), ("forward", 12, 2), ("drop", 11, None), ("forward", 11, "duplicate"), ("forward", 13, 3)],
+    "duplicates": [("switch", 10, 0), ("forward", 10, "duplicate"), ("forward", 11, 1), ("forward", 11, "duplicate"), ("drop", 12, None), ("forward", 12, "duplicate")],
+    "a drop twice counts once": [("switch", 10, 0), ("drop", 11, None), ("drop", 11, None), ("forward", 12, 1)],
+    "before a switch": [("switch", 10, 0), ("forward", 11, 1), ("switch", 20, 2), ("forward", 19, "before_switch"), ("drop", 18, None), ("forward", 21, 3)],
+    "a switch takes trailing gaps back": [("switch", 10, 0), ("drop", 500, None), ("switch", 501, 1), ("forward", 502, 2)],
+    "too late": [("switch", 10, 0), ("forward", 2000, 1990), ("forward", 976, "stale"), ("forward", 977, 967)],
+    "far ahead": [("switch", 10, 0), ("forward", 1034, 1024), ("forward", 1033, 1023), ("forward", 12, 2), ("forward", 10, "stale")],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("first", [0, 1, 65534, 65535])
+@pytest.mark.parametrize("base", [0, 65536, 65536 * 3 - 12, 64 * 5 - 12])
+@pytest.mark.parametrize("name", TABLES)
+def test_sequence_numbers_follow_the_table(name: str, base: int, first: int) -> None:
+    rewriter = probe.Rewriting(first_seq=first)
+    for act, ext_seq, expected in TABLES[name]:
+        if act == "drop":
+            rewriter.drop(base + ext_seq)
+        elif isinstance(expected, str):
+            assert refused(rewriter.forward, base + ext_seq, 0, 0) == expected
+        else:
+            seq, _ = rewriter.forward(base + ext_seq, 0, 0, switch=act == "switch")
+            assert seq == (first + expected) % 65536, (act, ext_seq)
+
+
+def test_another_encoding_is_not_forwarded_before_the_switch_to_it() -> None:
+    rewriter = probe.Rewriting()
+    assert rewriter.forward(10, 0, 0, ssrc=1, switch=True)[0] == 0
+    assert refused(rewriter.forward, 11, 0, 0, ssrc=2) == "before_switch"
+    rewriter.drop(12, ssrc=2)
+    assert rewriter.forward(11, 0, 0, ssrc=1)[0] == 1
+    assert rewriter.forward(5, 0, 0, ssrc=2, switch=True)[0] == 2
+    assert refused(rewriter.forward, 12, 0, 0, ssrc=1) == "before_switch"
+
+
+def test_the_first_timestamp_is_the_sources_own() -> None:
+    rewriter = probe.Rewriting()
+    assert rewriter.forward(10, 123456, 0, switch=True) == (0, 123456)
+    assert rewriter.timestamp_offset == 0
+
+
+@pytest.mark.parametrize("start", [1000, 2**32 - 100, 2**31 - 100])
+def test_a_source_that_kept_its_clock_over_a_pause_keeps_its_timestamps(start: int) -> None:
+    rewriter = probe.Rewriting()
+    rewriter.forward(10, start, 0, switch=True)
+    # 60 s later by its own clock, 59.7 s by ours: the network moved by 300 ms.
+    assert rewriter.forward(5000, (start + 60 * 90000) % 2**32, 59_700 * MS, switch=True) == (
+        1,
+        (start + 60 * 90000) % 2**32,
+    )
+
+
+@pytest.mark.parametrize(("ssrc", "timestamp"), [(1, 77), (1, 2**31 + 5000), (2, 5000), (2, 4_000_000_000)])
+def test_after_a_restart_the_clock_goes_on_by_the_time_that_passed(ssrc: int, timestamp: int) -> None:
+    rewriter = probe.Rewriting()
+    rewriter.forward(10, 5000, 0, ssrc=1, switch=True)
+    assert rewriter.forward(9, timestamp, 500 * MS, ssrc=ssrc, switch=True) == (1, 5000 + 45000)
+    assert rewriter.forward(10, (timestamp + FRAME) % 2**32, 501 * MS, ssrc=ssrc) == (2, 5000 + 45000 + FRAME)
+
+
+def test_time_moves_by_at_least_one_tick_over_a_switch() -> None:
+    rewriter = probe.Rewriting()
+    rewriter.forward(10, 5000, 100, switch=True)
+    assert rewriter.forward(10, 9, 100, ssrc=2, switch=True)[1] == 5001
+
+
+# Any interleaving.
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """One packet as it reaches the node, in this order, at this time."""
+
+    source: int  # SSRC
+    position: int  # in its source: what was sent before it
+    seq: int
+    timestamp: int
+    now: int
+    keyframe: bool
+    drop: bool  # the selector's choice
+
+
+def arrivals(seed: int, count: int, loss: float, copies: float, reach: int) -> list[Arrival]:
+    """Sources after one another, each with random start numbers; frames of a few packets; a seeded bad link."""
+    rng = random.Random(seed)
+    sent: list[tuple[float, Arrival]] = []
+    now = rng.randrange(10**15)
+    for source in range(1, 2 + rng.randrange(4)):
+        seq, timestamp = rng.choice([65530, 0, rng.randrange(65536)]), rng.choice([2**32 - 9000, rng.randrange(2**32)])
+        for position in range(rng.randrange(1, count)):
+            if rng.random() < 0.3:
+                timestamp += FRAME
+                now += 33 * MS
+            now += rng.randrange(MS)
+            arrival = Arrival(
+                source, position, (seq + position) % 65536, timestamp % 2**32, now, rng.random() < 0.1 or not position,
+                rng.random() < 0.1,
+            )  # fmt: skip
+            for _ in range(1 + (rng.random() < copies)):
+                if rng.random() >= loss:
+                    sent.append((len(sent) + rng.random() * reach, arrival))
+        now += rng.randrange(2000) * MS
+    return [arrival for _, arrival in sorted(sent, key=lambda pair: pair[0])]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.integers(0, 2**32),
+    st.integers(2, 400),
+    st.sampled_from([0.0, 0.02, 0.3]),
+    st.sampled_from([0.0, 0.1]),
+    st.sampled_from([0, 2, 60]),
+    st.integers(0, 65535),
+)
+def test_any_interleaving_of_loss_duplication_reordering_and_wrap_around(
+    seed: int, count: int, loss: float, copies: float, reach: int, first: int
+) -> None:
+    rewriter = probe.Rewriting(first_seq=first)
+    streams: dict[int, probe.Receiving] = {}
+    current, base = 0, -1  # the source that flows and the position at which it began to
+    outputs: list[tuple[int, int, Arrival, bool]] = []  # unwrapped number, timestamp, packet, switched
+    dropped_in_order: set[tuple[int, int]] = set()
+    last, newest, now = first - 1, -1, 0
+    for arrival in arrivals(seed, count, loss, copies, reach):
+        now = max(now + 1, arrival.now)
+        stream = streams.setdefault(arrival.source, probe.Receiving(ssrc=arrival.source))
+        try:
+            ext_seq, _ = stream.receive(arrival.seq, now, timestamp=arrival.timestamp)
+        except probe.Refused as found:
+            assert found.reason == "duplicate"
+            continue
+        assert ext_seq % 65536 == arrival.seq
+        switching = arrival.source > current and arrival.keyframe
+        if switching:
+            current, base, newest = arrival.source, arrival.position, arrival.position
+        elif arrival.source != current or arrival.position < base:
+            rewriter.drop(ext_seq, ssrc=arrival.source)
+            assert refused(rewriter.forward, ext_seq, 0, now, ssrc=arrival.source) == "before_switch"
+            continue
+        if arrival.drop and not switching:
+            rewriter.drop(ext_seq, ssrc=arrival.source)
+            if arrival.position > newest:
+                dropped_in_order.add((arrival.source, arrival.position))
+                newest = arrival.position
+            continue
+        newest = max(newest, arrival.position)
+        seq, timestamp = rewriter.forward(ext_seq, arrival.timestamp, now, ssrc=arrival.source, switch=switching)
+        number = last + ((seq - last + 32768) % 65536 - 32768)
+        last = max(last, number)
+        outputs.append((number, timestamp, arrival, switching))
+
+    # Every number at most once: one SSRC's keystream is never used twice.
+    assert len({number for number, *_ in outputs}) == len(outputs)
+    # Of the current source, numbers differ as positions do, less the drops declared between them. Switches go on by one.
+    highest = first - 1
+    runs: list[list[tuple[int, int, Arrival]]] = []
+    for number, timestamp, arrival, switched in outputs:
+        if switched:
+            assert number == highest + 1
+            runs.append([])
+        highest = max(highest, number)
+        runs[-1].append((number, timestamp, arrival))
+    end = -1
+    for run in runs:
+        number, timestamp, begin = run[0]
+        by_place = sorted(run)
+        for other, other_timestamp, arrival in by_place:
+            closed = sum((arrival.source, p) in dropped_in_order for p in range(begin.position, arrival.position))
+            assert other - number == arrival.position - begin.position - closed
+            assert (other_timestamp - timestamp) % 2**32 == (arrival.timestamp - begin.timestamp) % 2**32
+        stamps = [stamp for _, stamp, _ in by_place]
+        assert all((b - a) % 2**32 < 2**31 for a, b in zip(stamps, stamps[1:], strict=False))
+        if end >= 0:
+            assert 0 < (stamps[0] - end) % 2**32 < 2**31
+        end = stamps[-1]
