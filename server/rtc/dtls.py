@@ -84,7 +84,7 @@ class DtlsFailed:
 
 @dataclass(frozen=True, slots=True)
 class DtlsClosed:
-    """The peer said close_notify, or we did."""
+    """The peer said close_notify, or a fatal alert after the handshake."""
 
 
 DtlsEvent = DtlsConnected | DtlsFailed | DtlsClosed
