@@ -17,6 +17,8 @@ Each class here overrides as little of hypercorn 0.18 as its fault needs:
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from io import BytesIO, StringIO
 from typing import Any
 
 import h11
@@ -70,6 +72,10 @@ class Tasks(TaskGroup):
         self._nursery.start_soon(run)
         return deliver
 
+    def cancel(self) -> None:
+        """End all of them."""
+        self._nursery.cancel_scope.cancel()
+
 
 class Frames(WebsocketBuffer):
     """One message in the making, measured in bytes as it comes over the wire."""
@@ -78,9 +84,9 @@ class Frames(WebsocketBuffer):
         self.length += len(event.data.encode()) if isinstance(event, TextMessage) else len(event.data)
         if self.length > self.max_length:
             raise FrameTooLargeError
-        counted = self.length
-        super().extend(event)
-        self.length = counted
+        if self.value is None:
+            self.value = StringIO() if isinstance(event, TextMessage) else BytesIO()
+        self.value.write(event.data)
 
 
 class WebSocketStream(WSStream):
@@ -275,20 +281,22 @@ class Connection(TCPServer):
         await self.idle_task.stop()
 
     async def _close(self) -> None:
-        """Say that nothing more comes, and give the client a moment to read what did: a reset would destroy it."""
+        """Say that nothing more comes, and give the client a moment to read what did: a reset would destroy it.
+
+        Quart cancels its tasks as soon as a response is out, so there is no checkpoint before the work is done.
+        """
         if self._closing:
             return
         self._closing = True
-        try:
-            await self.stream.send_eof()
-        except (trio.BrokenResourceError, trio.BusyResourceError, trio.ClosedResourceError):
-            pass
+        with suppress(OSError):
+            self.stream.socket.shutdown(trio.socket.SHUT_WR)
         if self._reading:
             self._task_group.spawn(self._linger)
         else:
-            await self.stream.aclose()
+            await trio.aclose_forcefully(self.stream)
 
     async def _linger(self) -> None:
         with self._linger_scope:
             await trio.sleep(LINGER_SECONDS)
-            await self.stream.aclose()
+            # The reader may wait for something that does not come any more, so its task ends too.
+            self._task_group.cancel()

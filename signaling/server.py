@@ -203,7 +203,7 @@ class _Shell:
                 settings,
                 self._context,
                 stream,
-                write_seconds=self._config.limits.write_seconds,
+                write_seconds=2 * self._config.limits.write_seconds,  # the session notices its own slow client first
                 on_fault=self._metrics.connection_faults.inc,
             )
             await connection.run()

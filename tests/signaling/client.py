@@ -198,10 +198,12 @@ async def running_front(node: MediaNode, data_dir: Path, **options: Any) -> Asyn
         serving = await nursery.start(serve)
         front = Front(config, node, serving, nursery)
         front.registry, front.scope, front.stopped = registry, scope, stopped
-        yield front
-        scope.cancel()
-        with trio.fail_after(5):
-            await stopped.wait()
-        for client in front.clients:
-            await trio.aclose_forcefully(client.socket._stream)
+        try:
+            yield front
+            scope.cancel()
+            with trio.fail_after(5):
+                await stopped.wait()
+        finally:
+            for client in front.clients:
+                await trio.aclose_forcefully(client.socket._stream)
         nursery.cancel_scope.cancel()
