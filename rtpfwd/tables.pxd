@@ -6,6 +6,7 @@ from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 cdef enum:
     UDP = 0
     TCP = 1
+    GENERATION_MASK = 0xfffffff # so that a handle stays a positive 64-bit integer
 
 
 cdef struct Endpoint:   # an Address; all bytes count when two are compared, so unused ones are 0

@@ -218,7 +218,7 @@ cdef int pool_add(Pool* pool, void* item) noexcept nogil:
 
 cdef void pool_remove(Pool* pool, uint32_t slot) noexcept nogil:
     pool.items[slot] = NULL
-    pool.generations[slot] += 1
+    pool.generations[slot] = (pool.generations[slot] + 1) & GENERATION_MASK
     pool.free[pool.free_count] = slot
     pool.free_count += 1
 

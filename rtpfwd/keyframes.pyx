@@ -1,0 +1,122 @@
+"""Keyframe requests (PLI, RFC 4585; FIR, RFC 5104) towards the producers.
+
+A request is sent at most once per KEYFRAME_INTERVAL_MS for one encoding. One that comes while another is unanswered
+merges with it; one that comes too soon after an answered one waits for its turn. While a consumer's selector waits and
+no keyframe comes, the request is repeated every KEYFRAME_REPEAT_MS.
+"""
+
+from libc.stdint cimport uint8_t
+
+from rtpfwd.cursor cimport Writer, writer_init, writer_size
+from rtpfwd.output cimport can_send, out_commit_rtcp, out_slot
+from rtpfwd.rtcp cimport rtcp_write_fir, rtcp_write_pli
+from rtpfwd.selector cimport Selector
+from rtpfwd.srtp cimport SRTP_TRAILER
+from rtpfwd.state cimport (
+    CodecState,
+    DATAGRAM_SIZE,
+    KEYFRAME_INTERVAL_MS,
+    KEYFRAME_REPEAT_MS,
+    MS,
+    Producer,
+    Transport,
+    schedule,
+)
+
+
+cdef const CodecState* _codec(const Producer* p) noexcept nogil:
+    """The first codec whose sender answers keyframe requests, or NULL."""
+    cdef int index
+    for index in range(p.codec_count):
+        if p.codecs[index].pli or p.codecs[index].fir:
+            return &p.codecs[index]
+    return NULL
+
+
+cdef bint _send(PlaneState* s, Encoding* e) noexcept nogil:
+    cdef Transport* t = e.producer.transport
+    cdef const CodecState* codec = _codec(e.producer)
+    cdef Writer w
+    cdef uint8_t* data
+    if not can_send(t):
+        return False
+    data = out_slot(s)
+    if data == NULL:
+        return False
+    writer_init(&w, data, DATAGRAM_SIZE - SRTP_TRAILER)
+    if codec.pli:
+        rtcp_write_pli(&w, t.feedback_ssrc, e.ssrc)
+    else:
+        t.fir_seq += 1
+        rtcp_write_fir(&w, t.feedback_ssrc, e.ssrc, t.fir_seq)
+    return out_commit_rtcp(s, t, t.control, <int>writer_size(&w))
+
+
+cdef void _send_now(PlaneState* s, Encoding* e, int64_t now) noexcept nogil:
+    e.keyframe_waiting = True
+    e.keyframe_fresh = False
+    e.keyframe_due = now + <int64_t>KEYFRAME_REPEAT_MS * MS
+    schedule(s, e.keyframe_due)
+    if _send(s, e):
+        e.keyframe_asked = True
+        e.keyframe_sent = now
+        e.keyframe_requests += 1
+        s.counters.keyframe_requests_sent += 1
+
+
+cdef void request_keyframe(PlaneState* s, Encoding* e, int64_t now) noexcept nogil:
+    cdef int64_t allowed
+    # Without an SSRC there is nobody to ask yet; the selector still waits when the stream starts, and asks then.
+    if e.producer.paused or not e.has_ssrc or not e.producer.video or _codec(e.producer) == NULL:
+        return
+    allowed = e.keyframe_sent + <int64_t>KEYFRAME_INTERVAL_MS * MS
+    if not e.keyframe_asked or now >= allowed:
+        _send_now(s, e, now)
+        return
+    s.counters.keyframe_requests_merged += 1
+    if not e.keyframe_waiting:
+        # The last request was answered: this one is about a newer loss or a newer viewer.
+        e.keyframe_waiting = True
+        e.keyframe_fresh = True
+        e.keyframe_due = allowed
+        schedule(s, allowed)
+
+
+cdef Encoding* _wanted(Consumer* c) noexcept nogil:
+    cdef Producer* p = c.producer
+    cdef int spatial = (<Selector>c.selector).target.spatial
+    if p.encoding_count == 1:
+        return &p.encodings[0]
+    if spatial < 0 or spatial >= p.encoding_count:
+        spatial = c.encoding
+    return &p.encodings[spatial]
+
+
+cdef void request_keyframe_for(PlaneState* s, Consumer* c, int64_t now) noexcept nogil:
+    request_keyframe(s, _wanted(c), now)
+
+
+cdef void keyframe_received(Encoding* e) noexcept nogil:
+    e.keyframes += 1
+    e.keyframe_waiting = False
+    e.keyframe_fresh = False
+
+
+cdef bint _somebody_waits(Encoding* e) noexcept nogil:
+    cdef Consumer* c = e.producer.consumers
+    while c != NULL:
+        if not c.paused and _wanted(c) == e and (<Selector>c.selector).wants_keyframe():
+            return True
+        c = c.next_of_producer
+    return False
+
+
+cdef void keyframe_tick(PlaneState* s, Encoding* e, int64_t now) noexcept nogil:
+    if not e.keyframe_waiting:
+        return
+    if now < e.keyframe_due:
+        schedule(s, e.keyframe_due)
+    elif e.producer.paused or not (e.keyframe_fresh or _somebody_waits(e)):
+        e.keyframe_waiting = False
+    else:
+        _send_now(s, e, now)

@@ -1,0 +1,34 @@
+# Adding and removing: links, look-up entries, SRTP sessions, and the cascades. All under the plane's mutex, no GIL.
+#
+# add_* take over a struct that rtpfwd.convert made; when they refuse it, it stays the caller's. What was removed goes to
+# PlaneState.dead_* with its Python references, for rtpfwd.convert to free with the GIL.
+
+from libc.stdint cimport uint32_t
+
+from rtpfwd.state cimport Consumer, Encoding, PlaneState, Producer, StreamRef, Transport
+from rtpfwd.tables cimport Endpoint
+
+cdef enum Refusal:              # results of the functions below; 0 is success
+    REFUSED_FULL = -1           # max_transports or max_streams
+    REFUSED_SSRC = -2           # taken on this transport
+    REFUSED_MID = -3            # taken on this transport, or MID with RID
+    REFUSED_MEMORY = -4
+    REFUSED_SRTP = -5           # libsrtp refused the keys
+    REFUSED_ADDRESSES = -6      # too many addresses admitted
+    REFUSED_SOCKET = -7         # taken by another transport
+
+cdef int add_transport(PlaneState* s, Transport* t) noexcept nogil
+cdef int set_keys(PlaneState* s, Transport* t, void* send_policy, void* receive_policy) noexcept nogil
+cdef int admit(PlaneState* s, Transport* t, int socket, const Endpoint* address) noexcept nogil
+cdef void dismiss(PlaneState* s, int socket, const Endpoint* address) noexcept nogil
+cdef int admit_any(PlaneState* s, Transport* t, int socket, bint comedia) noexcept nogil
+cdef void remove_transport(PlaneState* s, Transport* t) noexcept nogil
+
+cdef int add_producer(PlaneState* s, Transport* t, Producer* p) noexcept nogil
+cdef void remove_producer(PlaneState* s, Producer* p) noexcept nogil
+# Binds an SSRC that was found by MID, RID or payload type. 0 or a Refusal.
+cdef int learn_ssrc(PlaneState* s, Transport* t, Encoding* e, uint32_t ssrc, bint rtx) noexcept nogil
+cdef StreamRef* find_stream(PlaneState* s, const Transport* t, int direction, uint32_t ssrc) noexcept nogil
+
+cdef int add_consumer(PlaneState* s, Transport* t, Producer* p, Consumer* c) noexcept nogil
+cdef void remove_consumer(PlaneState* s, Consumer* c) noexcept nogil

@@ -1,0 +1,389 @@
+"""Adding and removing transports, producers and consumers, with everything that hangs on them."""
+
+from libc.string cimport memcmp
+
+from rtpfwd.recv_stream cimport recv_stream_free, recv_stream_init
+from rtpfwd.selector cimport Selector
+from rtpfwd.send_stream cimport send_stream_free
+from rtpfwd.slab cimport history_clear, history_free, history_init, slab_grow, slab_wants_growth
+from libc.stdint cimport int64_t, uint64_t
+from rtpfwd.srtp cimport SrtpSession, srtp_close, srtp_open
+from rtpfwd.state cimport (
+    HISTORY_AGE_MS,
+    HISTORY_PACKETS,
+    MAX_ADDRESSES,
+    MAX_LEARNED,
+    MS,
+    RECEIVED,
+    SENT,
+    next_random,
+    stream_key,
+)
+from rtpfwd.tables cimport (
+    address_get,
+    address_put,
+    address_remove,
+    address_remove_value,
+    pool_add,
+    pool_remove,
+    word_get,
+    word_put,
+    word_remove,
+)
+
+
+cdef StreamRef* find_stream(PlaneState* s, const Transport* t, int direction, uint32_t ssrc) noexcept nogil:
+    return <StreamRef*>word_get(&s.streams, stream_key(t.slot, direction, ssrc))
+
+
+cdef bint _taken(PlaneState* s, Transport* t, int direction, uint32_t ssrc) noexcept nogil:
+    return word_get(&s.streams, stream_key(t.slot, direction, ssrc)) != NULL
+
+
+cdef Transport* _at(PlaneState* s, int slot) noexcept nogil:
+    return <Transport*>s.transports.items[slot]
+
+
+# Transports.
+
+cdef int add_transport(PlaneState* s, Transport* t) noexcept nogil:
+    cdef int slot = pool_add(&s.transports, t)
+    if slot < 0:
+        return REFUSED_FULL
+    t.slot = slot
+    t.any_socket = -1
+    while t.feedback_ssrc == 0:
+        t.feedback_ssrc = next_random(s)
+    return 0
+
+
+cdef int set_keys(PlaneState* s, Transport* t, void* send_policy, void* receive_policy) noexcept nogil:
+    """Opens every session the transport needs, or none. Replaces those of earlier keys."""
+    cdef SrtpSession receiver = srtp_open(receive_policy)
+    cdef SrtpSession control = srtp_open(send_policy)
+    cdef Consumer* c
+    if receiver == NULL or control == NULL:
+        srtp_close(receiver)
+        srtp_close(control)
+        return REFUSED_SRTP
+    srtp_close(t.receiver)
+    srtp_close(t.control)
+    t.receiver = receiver
+    t.control = control
+    t.send_policy = send_policy
+    t.stranger_count = 0
+    c = t.consumers
+    while c != NULL:
+        srtp_close(c.session)
+        srtp_close(c.rtx_session)
+        # A session that libsrtp refuses now stays NULL: its packets are counted as not protected, the others flow.
+        c.session = srtp_open(send_policy)
+        c.rtx_session = srtp_open(send_policy) if c.stream.rtx_ssrc else NULL
+        c = c.next_of_transport
+    return 0
+
+
+cdef int admit(PlaneState* s, Transport* t, int socket, const Endpoint* address) noexcept nogil:
+    cdef int owner = address_get(&s.addresses, socket, address)
+    if owner == <int>t.slot:
+        return 0
+    if t.addresses >= MAX_ADDRESSES or address_put(&s.addresses, socket, address, t.slot):
+        return REFUSED_ADDRESSES
+    if owner >= 0:
+        _at(s, owner).addresses -= 1
+    t.addresses += 1
+    return 0
+
+
+cdef void dismiss(PlaneState* s, int socket, const Endpoint* address) noexcept nogil:
+    cdef int owner = address_remove(&s.addresses, socket, address)
+    if owner >= 0:
+        _at(s, owner).addresses -= 1
+
+
+cdef int admit_any(PlaneState* s, Transport* t, int socket, bint comedia) noexcept nogil:
+    if s.any_sockets[socket] != -1 and s.any_sockets[socket] != <int>t.slot:
+        return REFUSED_SOCKET
+    if t.any_socket >= 0:
+        s.any_sockets[t.any_socket] = -1
+    s.any_sockets[socket] = t.slot
+    t.any_socket = socket
+    t.comedia = comedia
+    t.learned = False
+    return 0
+
+
+cdef void remove_transport(PlaneState* s, Transport* t) noexcept nogil:
+    while t.producers != NULL:
+        remove_producer(s, t.producers)
+    while t.consumers != NULL:
+        remove_consumer(s, t.consumers)
+    if t.addresses:
+        address_remove_value(&s.addresses, t.slot)
+    if t.any_socket >= 0:
+        s.any_sockets[t.any_socket] = -1
+    srtp_close(t.receiver)
+    srtp_close(t.control)
+    t.receiver = t.control = NULL
+    pool_remove(&s.transports, t.slot)
+    t.garbage = s.dead_transports
+    s.dead_transports = t
+
+
+# Producers.
+
+cdef int _check_producer(PlaneState* s, Transport* t, Producer* p) noexcept nogil:
+    cdef Producer* other = t.producers
+    cdef Encoding* e
+    cdef int index
+    if s.stream_count + p.encoding_count > s.max_streams:
+        return REFUSED_FULL
+    for index in range(p.encoding_count):
+        e = &p.encodings[index]
+        if e.has_ssrc and _taken(s, t, RECEIVED, e.ssrc):
+            return REFUSED_SSRC
+        if e.has_rtx_ssrc and _taken(s, t, RECEIVED, e.rtx_ssrc):
+            return REFUSED_SSRC
+    while other != NULL:
+        # A MID names one media section; two producers may share it only as different RIDs of it.
+        if p.mid_size and other.mid_size == p.mid_size and memcmp(p.mid, other.mid, p.mid_size) == 0:
+            if _same_rids(p, other):
+                return REFUSED_MID
+        other = other.next
+    return 0
+
+
+cdef bint _same_rids(Producer* a, Producer* b) noexcept nogil:
+    """Whether a packet with their MID could belong to both."""
+    cdef int i, k
+    cdef Encoding* one
+    cdef Encoding* two
+    for i in range(a.encoding_count):
+        for k in range(b.encoding_count):
+            one = &a.encodings[i]
+            two = &b.encodings[k]
+            if one.rid_size == two.rid_size and memcmp(one.rid, two.rid, one.rid_size) == 0:
+                return True
+    return False
+
+
+cdef int _bind_encoding(PlaneState* s, Transport* t, Encoding* e) noexcept nogil:
+    if e.has_ssrc and word_put(&s.streams, stream_key(t.slot, RECEIVED, e.ssrc), &e.ref):
+        return -1
+    if e.has_rtx_ssrc and word_put(&s.streams, stream_key(t.slot, RECEIVED, e.rtx_ssrc), &e.rtx_ref):
+        return -1
+    return 0
+
+
+cdef void _free_encodings(PlaneState* s, Transport* t, Producer* p) noexcept nogil:
+    cdef Encoding* e
+    cdef int index
+    for index in range(p.encoding_count):
+        e = &p.encodings[index]
+        # An entry is removed only if it is this encoding's: a refused producer may name another's SSRC.
+        if e.has_ssrc and find_stream(s, t, RECEIVED, e.ssrc) == &e.ref:
+            word_remove(&s.streams, stream_key(t.slot, RECEIVED, e.ssrc))
+        if e.has_rtx_ssrc and find_stream(s, t, RECEIVED, e.rtx_ssrc) == &e.rtx_ref:
+            word_remove(&s.streams, stream_key(t.slot, RECEIVED, e.rtx_ssrc))
+        recv_stream_free(&e.stream)
+        if e.has_history:
+            history_free(&e.history)
+            e.has_history = False
+
+
+cdef int add_producer(PlaneState* s, Transport* t, Producer* p) noexcept nogil:
+    cdef int refusal = _check_producer(s, t, p)
+    cdef Encoding* e
+    cdef int index
+    if refusal:
+        return refusal
+    for index in range(p.encoding_count):
+        e = &p.encodings[index]
+        e.producer = p
+        e.index = index
+        e.signalled = e.has_ssrc
+        e.ref.encoding = e
+        e.rtx_ref.encoding = e
+        e.rtx_ref.rtx = True
+        if recv_stream_init(&e.stream, e.ssrc, p.codecs[0].clock_rate, p.codecs[0].nack):
+            _free_encodings(s, t, p)
+            return REFUSED_MEMORY
+        if p.video or p.codecs[0].nack:
+            if history_init(&e.history, &s.slab, HISTORY_PACKETS, <int64_t>HISTORY_AGE_MS * MS):
+                _free_encodings(s, t, p)
+                return REFUSED_MEMORY
+            e.has_history = True
+        if _bind_encoding(s, t, e):
+            _free_encodings(s, t, p)
+            return REFUSED_FULL
+    index = pool_add(&s.producers, p)
+    if index < 0:
+        _free_encodings(s, t, p)
+        return REFUSED_FULL
+    p.slot = index
+    p.generation = s.producers.generations[index]
+    p.transport = t
+    p.pending_first = p.pending_last = -1
+    p.next = t.producers
+    if t.producers != NULL:
+        t.producers.previous = p
+    t.producers = p
+    s.stream_count += p.encoding_count
+    if slab_wants_growth(&s.slab):
+        slab_grow(&s.slab)
+    return 0
+
+
+cdef void _forget_pending(PlaneState* s, Producer* p) noexcept nogil:
+    cdef int index
+    for index in range(s.pending_count):
+        if s.pending[index].encoding != NULL and s.pending[index].encoding.producer == p:
+            s.pending[index].encoding = NULL
+    for index in range(s.dirty_count):
+        if s.dirty[index] == p:
+            s.dirty[index] = NULL
+            if index == s.fan_index:
+                s.fan_first = -1
+                s.fan_consumer = NULL
+
+
+cdef void remove_producer(PlaneState* s, Producer* p) noexcept nogil:
+    cdef Transport* t = p.transport
+    while p.consumers != NULL:
+        remove_consumer(s, p.consumers)
+    _forget_pending(s, p)
+    _free_encodings(s, t, p)
+    s.stream_count -= p.encoding_count
+    pool_remove(&s.producers, p.slot)
+    if p.previous != NULL:
+        p.previous.next = p.next
+    else:
+        t.producers = p.next
+    if p.next != NULL:
+        p.next.previous = p.previous
+    p.garbage = s.dead_producers
+    s.dead_producers = p
+
+
+cdef void _begin_anew(Producer* p) noexcept nogil:
+    """Every consumer joins again, at the next packet where a viewer can."""
+    cdef Consumer* c = p.consumers
+    while c != NULL:
+        (<Selector>c.selector).reset()
+        c = c.next_of_producer
+
+
+cdef int learn_ssrc(PlaneState* s, Transport* t, Encoding* e, uint32_t ssrc, bint rtx) noexcept nogil:
+    cdef uint64_t key = stream_key(t.slot, RECEIVED, ssrc)
+    if t.learned_count >= MAX_LEARNED:
+        return REFUSED_FULL
+    if rtx:
+        if e.has_rtx_ssrc:
+            word_remove(&s.streams, stream_key(t.slot, RECEIVED, e.rtx_ssrc))
+            e.has_rtx_ssrc = False
+        if word_put(&s.streams, key, &e.rtx_ref):
+            return REFUSED_FULL
+        e.rtx_ssrc = ssrc
+        e.has_rtx_ssrc = True
+    else:
+        if e.has_ssrc:
+            # The sender began anew under another SSRC: other numbering, so nothing kept is of use.
+            word_remove(&s.streams, stream_key(t.slot, RECEIVED, e.ssrc))
+            e.has_ssrc = False
+            recv_stream_free(&e.stream)
+            if recv_stream_init(&e.stream, ssrc, e.producer.codecs[0].clock_rate, e.producer.codecs[0].nack):
+                return REFUSED_MEMORY
+            if e.has_history:
+                history_clear(&e.history)
+            _begin_anew(e.producer)
+        if word_put(&s.streams, key, &e.ref):
+            return REFUSED_FULL
+        e.ssrc = ssrc
+        e.stream.ssrc = ssrc
+        e.has_ssrc = True
+    t.learned_count += 1
+    return 0
+
+
+# Consumers.
+
+cdef int _check_consumer(PlaneState* s, Transport* t, Consumer* c) noexcept nogil:
+    cdef uint32_t ssrc = c.stream.ssrc
+    cdef uint32_t rtx = c.stream.rtx_ssrc
+    if s.stream_count + 1 > s.max_streams:
+        return REFUSED_FULL
+    if _taken(s, t, SENT, ssrc) or ssrc == t.feedback_ssrc:
+        return REFUSED_SSRC
+    if rtx and (_taken(s, t, SENT, rtx) or rtx == t.feedback_ssrc or rtx == ssrc):
+        return REFUSED_SSRC
+    return 0
+
+
+cdef void _unbind_consumer(PlaneState* s, Transport* t, Consumer* c) noexcept nogil:
+    word_remove(&s.streams, stream_key(t.slot, SENT, c.stream.ssrc))
+    if c.stream.rtx_ssrc:
+        word_remove(&s.streams, stream_key(t.slot, SENT, c.stream.rtx_ssrc))
+    srtp_close(c.session)
+    srtp_close(c.rtx_session)
+    c.session = c.rtx_session = NULL
+
+
+cdef int add_consumer(PlaneState* s, Transport* t, Producer* p, Consumer* c) noexcept nogil:
+    cdef int refusal = _check_consumer(s, t, c)
+    cdef int slot
+    if refusal:
+        return refusal
+    c.ref.consumer = c
+    c.rtx_ref.consumer = c
+    c.rtx_ref.rtx = True
+    if word_put(&s.streams, stream_key(t.slot, SENT, c.stream.ssrc), &c.ref):
+        return REFUSED_FULL
+    if c.stream.rtx_ssrc and word_put(&s.streams, stream_key(t.slot, SENT, c.stream.rtx_ssrc), &c.rtx_ref):
+        refusal = REFUSED_FULL
+    if t.srtp and t.send_policy != NULL and refusal == 0:
+        c.session = srtp_open(t.send_policy)
+        if c.stream.rtx_ssrc:
+            c.rtx_session = srtp_open(t.send_policy)
+        if c.session == NULL or (c.stream.rtx_ssrc and c.rtx_session == NULL):
+            refusal = REFUSED_SRTP
+    slot = pool_add(&s.consumers, c) if refusal == 0 else -1
+    if slot < 0:
+        _unbind_consumer(s, t, c)
+        return refusal if refusal else REFUSED_FULL
+    c.slot = slot
+    c.transport = t
+    c.producer = p
+    c.next_of_producer = p.consumers
+    if p.consumers != NULL:
+        p.consumers.previous_of_producer = c
+    p.consumers = c
+    c.next_of_transport = t.consumers
+    if t.consumers != NULL:
+        t.consumers.previous_of_transport = c
+    t.consumers = c
+    s.stream_count += 1
+    return 0
+
+
+cdef void remove_consumer(PlaneState* s, Consumer* c) noexcept nogil:
+    cdef Transport* t = c.transport
+    if s.fan_consumer == c:
+        s.fan_consumer = c.next_of_producer
+    _unbind_consumer(s, t, c)
+    if c.previous_of_producer != NULL:
+        c.previous_of_producer.next_of_producer = c.next_of_producer
+    else:
+        c.producer.consumers = c.next_of_producer
+    if c.next_of_producer != NULL:
+        c.next_of_producer.previous_of_producer = c.previous_of_producer
+    if c.previous_of_transport != NULL:
+        c.previous_of_transport.next_of_transport = c.next_of_transport
+    else:
+        t.consumers = c.next_of_transport
+    if c.next_of_transport != NULL:
+        c.next_of_transport.previous_of_transport = c.previous_of_transport
+    send_stream_free(&c.stream)
+    s.stream_count -= 1
+    pool_remove(&s.consumers, c.slot)
+    c.garbage = s.dead_consumers
+    s.dead_consumers = c

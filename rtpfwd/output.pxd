@@ -1,0 +1,28 @@
+# Everything that leaves the plane: datagrams to the lane or the FIFO, handed-off datagrams and events to Python.
+
+from libc.stdint cimport uint8_t, uint32_t
+
+from rtpfwd.header cimport HeaderMarks
+from rtpfwd.srtp cimport SrtpSession
+from rtpfwd.state cimport PlaneState, Queue, Queued, Transport
+from rtpfwd.tables cimport Endpoint
+
+cdef int out_room(PlaneState* s) noexcept nogil                 # datagrams that still fit into the output area
+# Where to write the next datagram: DATAGRAM_SIZE bytes, or NULL when the area is full (then counted).
+cdef uint8_t* out_slot(PlaneState* s) noexcept nogil
+# What was written to out_slot goes to the transport's remote. The remote must be known. True: it will leave.
+cdef bint out_commit(PlaneState* s, Transport* t, int size) noexcept nogil
+# The same for clear RTCP: protected under `session` when the transport is SRTP.
+cdef bint out_commit_rtcp(PlaneState* s, Transport* t, SrtpSession session, int size) noexcept nogil
+# Fills what the header writer left open: the transport-wide sequence number.
+cdef void finish_header(Transport* t, uint8_t* packet, const HeaderMarks* marks) noexcept nogil
+cdef bint can_send(const Transport* t) noexcept nogil           # it has a remote, and keys if it needs any
+
+cdef void hand_off(PlaneState* s, int socket, const Endpoint* source, const uint8_t* data, int size) noexcept nogil
+cdef Queued* queue_front(Queue* queue) noexcept nogil           # NULL: empty
+cdef void queue_pop(Queue* queue) noexcept nogil
+cdef void fifo_pop(PlaneState* s) noexcept nogil                # and its transport's queued bytes
+
+# 0, or -1: no room, to be told again later.
+cdef int tell_stream_started(PlaneState* s, uint32_t producer, uint32_t encoding, uint32_t ssrc) noexcept nogil
+cdef int tell_remote_learned(PlaneState* s, const Transport* t) noexcept nogil

@@ -1,0 +1,681 @@
+"""The only class of the plane that Python uses. Its documented face is plane.pyi.
+
+Every method is the same three steps: check and convert with the GIL, work under the plane's mutex without it, make the
+result with it again. The mutex is never held while waiting for the GIL, so a busy Python can't hold up a lane.
+(This file has over 400 lines because it is the whole face; each method is a few lines.)
+"""
+
+from cpython.ref cimport Py_INCREF, Py_XDECREF, PyObject
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy, memset
+
+import os
+
+from rtpfwd import selector as _selector
+from rtpfwd.convert cimport (
+    address_of,
+    consumer_from,
+    endpoint_from,
+    free_consumer,
+    free_producer,
+    free_transport,
+    producer_from,
+)
+from rtpfwd.events import RemoteLearned, StreamStarted
+from rtpfwd.ingress cimport plane_receive
+from rtpfwd.keyframes cimport request_keyframe_for
+from rtpfwd.names import DROP_REASONS
+from rtpfwd.objects cimport *
+from rtpfwd.output cimport fifo_pop, queue_front, queue_pop
+from rtpfwd.rate cimport rate_bps
+from rtpfwd.recv_stream cimport recv_stream_jitter, recv_stream_lost
+from rtpfwd.selector cimport Selector
+from rtpfwd.selectors import passthrough as _passthrough  # registers itself
+from rtpfwd.srtp cimport SrtpPolicy
+from rtpfwd.state cimport *
+from rtpfwd.tables cimport Endpoint, Pool, pool_get
+from rtpfwd.ticks cimport plane_collect, plane_next_timeout, plane_timeout
+from rtpfwd.twcc cimport twcc_init
+from rtpfwd.types cimport DROP_REASON_COUNT
+
+cdef enum:
+    KIND_TRANSPORT = 1
+    KIND_PRODUCER = 2
+    KIND_CONSUMER = 3
+    INGEST_BATCH = 64       # datagrams between two turns of stage 2
+
+_KINDS = {KIND_TRANSPORT: "transport", KIND_PRODUCER: "producer", KIND_CONSUMER: "consumer"}
+
+_REFUSALS = {
+    REFUSED_FULL: (RuntimeError, "this plane is full (max_transports or max_streams)"),
+    REFUSED_SSRC: (ValueError, "an SSRC is taken on this transport"),
+    REFUSED_MID: (ValueError, "the MID, or the MID with a RID, is taken on this transport"),
+    REFUSED_MEMORY: (MemoryError, "no memory for a stream"),
+    REFUSED_SRTP: (ValueError, "libsrtp refused the keys"),
+    REFUSED_ADDRESSES: (RuntimeError, f"a transport admits at most {MAX_ADDRESSES} addresses, and the plane a bounded sum"),
+    REFUSED_SOCKET: (ValueError, "another transport takes every datagram of this socket"),
+}
+
+
+cdef struct Datagram:       # one of ingest's
+    int socket
+    int size
+    Endpoint source
+    const uint8_t* data
+
+
+# A handle: generation, kind and slot in one positive 64-bit integer.
+
+cdef uint64_t _handle(int kind, uint32_t slot, uint32_t generation) noexcept nogil:
+    return (<uint64_t>generation << 34) | (<uint64_t>kind << 32) | slot
+
+
+cdef uint64_t _number(object handle, int kind) except 0:
+    """A handle that is of this kind at least."""
+    if not isinstance(handle, int) or not 0 < handle < 1 << 62 or (handle >> 32 & 3) != kind:
+        raise KeyError(f"no {_KINDS[kind]} has the handle {handle!r}")
+    return handle
+
+
+cdef void* _at(const Pool* pool, uint64_t handle) noexcept nogil:
+    return pool_get(pool, <uint32_t>(handle & 0xffffffffULL), <uint32_t>(handle >> 34))
+
+
+cdef int _check(bint found, int refusal, object handle, int kind) except -1:
+    if not found:
+        raise KeyError(f"no {_KINDS[kind]} has the handle {handle!r} any more")
+    if refusal:
+        error, text = _REFUSALS[refusal]
+        raise error(text)
+    return 0
+
+
+cdef int _socket(object socket) except -1:
+    if not isinstance(socket, int) or not 0 <= socket < 1 << 20:
+        raise ValueError(f"a socket id is a small number, not {socket!r}")
+    return socket
+
+
+cdef int64_t _time(object now) except -1:
+    if not isinstance(now, int) or not 0 <= now < 1 << 62:
+        raise ValueError(f"now is monotonic nanoseconds, not {now!r}")
+    return now
+
+
+cdef class Plane:
+    def __cinit__(self, *, max_transports=4096, max_streams=65536, seed=None):
+        if not 1 <= max_transports <= 1 << 16 or not 1 <= max_streams <= 1 << 20:
+            raise ValueError("max_transports is 1 to 65536 and max_streams 1 to 1048576")
+        number = int.from_bytes(os.urandom(8), "little") if seed is None else seed & ((1 << 64) - 1)
+        self.state = plane_open(max_transports, max_streams, number)
+        if self.state == NULL:
+            raise MemoryError("no memory for the plane's tables and buffers")
+        self._producers = {}
+
+    def __dealloc__(self):
+        cdef uint32_t slot
+        if self.state == NULL:
+            return
+        for slot in range(self.state.transports.top):
+            if self.state.transports.items[slot] != NULL:
+                remove_transport(self.state, <Transport*>self.state.transports.items[slot])
+        _free_dead(self.state, None)
+        plane_close(self.state)
+
+    cdef reap(self):
+        """Free what the last command removed."""
+        _free_dead(self.state, self._producers)
+
+    # Transports.
+
+    def add_transport(self, *, bint srtp):
+        cdef Transport* t = <Transport*>calloc(1, sizeof(Transport))
+        cdef int refusal
+        cdef uint64_t handle = 0
+        if t == NULL:
+            raise MemoryError
+        t.srtp = srtp
+        twcc_init(&t.twcc)
+        with nogil:
+            plane_lock(self.state)
+            refusal = add_transport(self.state, t)
+            if refusal == 0:
+                handle = _handle(KIND_TRANSPORT, t.slot, self.state.transports.generations[t.slot])
+            plane_unlock(self.state)
+        if refusal:
+            free(t)
+            _check(True, refusal, None, KIND_TRANSPORT)
+        return handle
+
+    def set_keys(self, transport, profile, send_key, recv_key):
+        cdef uint64_t handle = _number(transport, KIND_TRANSPORT)
+        cdef SrtpPolicy send = SrtpPolicy(profile, send_key, inbound=False)
+        cdef SrtpPolicy receive = SrtpPolicy(profile, recv_key, inbound=True)
+        cdef void* send_pointer = send.pointer
+        cdef void* receive_pointer = receive.pointer
+        cdef PyObject* owner = <PyObject*>send
+        cdef PyObject* old = NULL
+        cdef Transport* t
+        cdef int refusal = 0
+        cdef bint taken = False
+        cdef bint plain = False
+        Py_INCREF(send)
+        with nogil:
+            plane_lock(self.state)
+            t = <Transport*>_at(&self.state.transports, handle)
+            plain = t != NULL and not t.srtp
+            if t != NULL and not plain:
+                refusal = set_keys(self.state, t, send_pointer, receive_pointer)
+                if refusal == 0:
+                    old = t.policy_owner
+                    t.policy_owner = owner
+                    taken = True
+            plane_unlock(self.state)
+        Py_XDECREF(old if taken else owner)
+        _check(t != NULL, refusal, transport, KIND_TRANSPORT)
+        if plain:
+            raise ValueError("this transport was added with srtp=False; it takes no keys")
+
+    def admit(self, transport, socket, address):
+        cdef uint64_t handle = _number(transport, KIND_TRANSPORT)
+        cdef int number = _socket(socket)
+        cdef Endpoint endpoint
+        cdef Transport* t
+        cdef int refusal = 0
+        endpoint_from(address, &endpoint)
+        with nogil:
+            plane_lock(self.state)
+            t = <Transport*>_at(&self.state.transports, handle)
+            if t != NULL:
+                refusal = admit(self.state, t, number, &endpoint)
+            plane_unlock(self.state)
+        _check(t != NULL, refusal, transport, KIND_TRANSPORT)
+
+    def dismiss(self, socket, address):
+        cdef int number = _socket(socket)
+        cdef Endpoint endpoint
+        endpoint_from(address, &endpoint)
+        with nogil:
+            plane_lock(self.state)
+            dismiss(self.state, number, &endpoint)
+            plane_unlock(self.state)
+
+    def admit_any(self, transport, socket, *, bint comedia):
+        cdef uint64_t handle = _number(transport, KIND_TRANSPORT)
+        cdef int number = _socket(socket)
+        cdef Transport* t
+        cdef int refusal = 0
+        if number >= ANY_SOCKETS:
+            raise ValueError(f"admit_any takes socket ids below {ANY_SOCKETS}")
+        with nogil:
+            plane_lock(self.state)
+            t = <Transport*>_at(&self.state.transports, handle)
+            if t != NULL:
+                refusal = admit_any(self.state, t, number, comedia)
+            plane_unlock(self.state)
+        _check(t != NULL, refusal, transport, KIND_TRANSPORT)
+
+    def set_remote(self, transport, socket, address):
+        cdef uint64_t handle = _number(transport, KIND_TRANSPORT)
+        cdef int number = _socket(socket)
+        cdef bint known = address is not None
+        cdef Endpoint endpoint
+        cdef Transport* t
+        if known:
+            endpoint_from(address, &endpoint)
+        with nogil:
+            plane_lock(self.state)
+            t = <Transport*>_at(&self.state.transports, handle)
+            if t != NULL:
+                t.has_remote = known
+                if known:
+                    t.remote = endpoint
+                    t.remote_socket = number
+            plane_unlock(self.state)
+        _check(t != NULL, 0, transport, KIND_TRANSPORT)
+
+    def remove_transport(self, transport):
+        cdef uint64_t handle = _number(transport, KIND_TRANSPORT)
+        cdef Transport* t
+        with nogil:
+            plane_lock(self.state)
+            t = <Transport*>_at(&self.state.transports, handle)
+            if t != NULL:
+                remove_transport(self.state, t)
+            plane_unlock(self.state)
+        self.reap()
+        _check(t != NULL, 0, transport, KIND_TRANSPORT)
+
+    # Producers.
+
+    def add_producer(self, transport, params):
+        cdef uint64_t handle = _number(transport, KIND_TRANSPORT)
+        cdef Producer* p = producer_from(params)
+        cdef Transport* t
+        cdef int refusal = 0
+        cdef uint64_t made = 0
+        with nogil:
+            plane_lock(self.state)
+            t = <Transport*>_at(&self.state.transports, handle)
+            if t != NULL:
+                refusal = add_producer(self.state, t, p)
+                if refusal == 0:
+                    made = _handle(KIND_PRODUCER, p.slot, p.generation)
+            plane_unlock(self.state)
+        if made == 0:
+            free_producer(p)
+        _check(t != NULL, refusal, transport, KIND_TRANSPORT)
+        self._producers[made] = params
+        return made
+
+    def pause_producer(self, producer):
+        cdef uint64_t handle = _number(producer, KIND_PRODUCER)
+        cdef Producer* p
+        with nogil:
+            plane_lock(self.state)
+            p = <Producer*>_at(&self.state.producers, handle)
+            if p != NULL:
+                p.paused = True
+            plane_unlock(self.state)
+        _check(p != NULL, 0, producer, KIND_PRODUCER)
+
+    def resume_producer(self, producer, now):
+        cdef uint64_t handle = _number(producer, KIND_PRODUCER)
+        cdef int64_t at = _time(now)
+        cdef Producer* p
+        with nogil:
+            plane_lock(self.state)
+            p = <Producer*>_at(&self.state.producers, handle)
+            if p != NULL and p.paused:
+                _resume_producer(self.state, p, at)
+            plane_unlock(self.state)
+        _check(p != NULL, 0, producer, KIND_PRODUCER)
+
+    def remove_producer(self, producer):
+        cdef uint64_t handle = _number(producer, KIND_PRODUCER)
+        cdef Producer* p
+        with nogil:
+            plane_lock(self.state)
+            p = <Producer*>_at(&self.state.producers, handle)
+            if p != NULL:
+                remove_producer(self.state, p)
+            plane_unlock(self.state)
+        self.reap()
+        _check(p != NULL, 0, producer, KIND_PRODUCER)
+
+    # Consumers.
+
+    def add_consumer(self, transport, producer, params, now):
+        cdef uint64_t handle = _number(transport, KIND_TRANSPORT)
+        cdef uint64_t source = _number(producer, KIND_PRODUCER)
+        cdef int64_t at = _time(now)
+        cdef uint64_t made = 0
+        cdef uint32_t first
+        cdef int refusal = 0
+        cdef Transport* t
+        cdef Producer* p
+        cdef Consumer* c
+        source_params = self._producers.get(source)
+        if source_params is None:
+            raise KeyError(f"no producer has the handle {producer!r} any more")
+        chosen = _selector.create(params.selector, video=source_params.kind == "video")
+        with nogil:
+            plane_lock(self.state)
+            first = next_random(self.state)
+            plane_unlock(self.state)
+        c = consumer_from(params, <Selector?>chosen, source_params, first)
+        with nogil:
+            plane_lock(self.state)
+            t = <Transport*>_at(&self.state.transports, handle)
+            p = <Producer*>_at(&self.state.producers, source)
+            if t != NULL and p != NULL:
+                refusal = add_consumer(self.state, t, p, c)
+                if refusal == 0:
+                    made = _handle(KIND_CONSUMER, c.slot, self.state.consumers.generations[c.slot])
+                    if not c.paused:
+                        request_keyframe_for(self.state, c, at)
+            plane_unlock(self.state)
+        if made == 0:
+            free_consumer(c)
+        _check(t != NULL, 0, transport, KIND_TRANSPORT)
+        _check(p != NULL, refusal, producer, KIND_PRODUCER)
+        return made
+
+    def pause_consumer(self, consumer):
+        cdef uint64_t handle = _number(consumer, KIND_CONSUMER)
+        cdef Consumer* c
+        with nogil:
+            plane_lock(self.state)
+            c = <Consumer*>_at(&self.state.consumers, handle)
+            if c != NULL:
+                c.paused = True
+            plane_unlock(self.state)
+        _check(c != NULL, 0, consumer, KIND_CONSUMER)
+
+    def resume_consumer(self, consumer, now):
+        cdef uint64_t handle = _number(consumer, KIND_CONSUMER)
+        cdef int64_t at = _time(now)
+        cdef Consumer* c
+        with nogil:
+            plane_lock(self.state)
+            c = <Consumer*>_at(&self.state.consumers, handle)
+            if c != NULL and c.paused:
+                c.paused = False
+                (<Selector>c.selector).reset()
+                request_keyframe_for(self.state, c, at)
+            plane_unlock(self.state)
+        _check(c != NULL, 0, consumer, KIND_CONSUMER)
+
+    def request_keyframe(self, consumer, now):
+        cdef uint64_t handle = _number(consumer, KIND_CONSUMER)
+        cdef int64_t at = _time(now)
+        cdef Consumer* c
+        with nogil:
+            plane_lock(self.state)
+            c = <Consumer*>_at(&self.state.consumers, handle)
+            if c != NULL:
+                request_keyframe_for(self.state, c, at)
+            plane_unlock(self.state)
+        _check(c != NULL, 0, consumer, KIND_CONSUMER)
+
+    def remove_consumer(self, consumer):
+        cdef uint64_t handle = _number(consumer, KIND_CONSUMER)
+        cdef Consumer* c
+        with nogil:
+            plane_lock(self.state)
+            c = <Consumer*>_at(&self.state.consumers, handle)
+            if c != NULL:
+                remove_consumer(self.state, c)
+            plane_unlock(self.state)
+        self.reap()
+        _check(c != NULL, 0, consumer, KIND_CONSUMER)
+
+    # Datagrams.
+
+    def ingest(self, datagrams, now):
+        cdef int64_t at = _time(now)
+        cdef Py_ssize_t count = len(datagrams)
+        cdef Py_ssize_t index = 0
+        cdef bytes data
+        cdef Datagram* batch = <Datagram*>calloc(count + 1, sizeof(Datagram))
+        if batch == NULL:
+            raise MemoryError
+        try:
+            kept = []  # so that the bytes outlive the work without the GIL
+            for socket, source, data in datagrams:
+                if index == count:
+                    raise ValueError("datagrams grew while it was read")
+                batch[index].socket = _socket(socket)
+                endpoint_from(source, &batch[index].source)
+                batch[index].data = <const uint8_t*><const char*>data
+                batch[index].size = <int>min(len(data), 1 << 20)
+                kept.append(data)
+                index += 1
+            with nogil:
+                plane_lock(self.state)
+                _ingest(self.state, batch, index, at)
+                plane_unlock(self.state)
+        finally:
+            free(batch)
+
+    def poll_transmit(self):
+        return _poll(self.state, &self.state.fifo)
+
+    def poll_handoff(self):
+        return _poll(self.state, &self.state.handoff)
+
+    def poll_event(self):
+        cdef Event event
+        cdef bint found = False
+        cdef bint alive
+        while True:
+            with nogil:
+                plane_lock(self.state)
+                found = self.state.event_count > 0
+                alive = False
+                if found:
+                    event = self.state.events[self.state.event_first]
+                    self.state.event_first = (self.state.event_first + 1) % EVENT_SLOTS
+                    self.state.event_count -= 1
+                    if event.kind == STREAM_STARTED:
+                        alive = pool_get(&self.state.producers, event.slot, event.generation) != NULL
+                    else:
+                        alive = pool_get(&self.state.transports, event.slot, event.generation) != NULL
+                plane_unlock(self.state)
+            if not found:
+                return None
+            if not alive:
+                continue  # what it was about is removed already
+            if event.kind == STREAM_STARTED:
+                return StreamStarted(_handle(KIND_PRODUCER, event.slot, event.generation), event.encoding, event.ssrc)
+            transport = _handle(KIND_TRANSPORT, event.slot, event.generation)
+            return RemoteLearned(transport, event.socket, address_of(&event.address))
+
+    def next_timeout(self):
+        cdef int64_t due
+        with nogil:
+            plane_lock(self.state)
+            due = plane_next_timeout(self.state)
+            plane_unlock(self.state)
+        return None if due < 0 else due
+
+    def handle_timeout(self, now):
+        cdef int64_t at = _time(now)
+        with nogil:
+            plane_lock(self.state)
+            plane_timeout(self.state, at)
+            plane_unlock(self.state)
+
+    # Figures.
+
+    def counters(self):
+        cdef Counters figures
+        cdef uint64_t drops[DROP_REASON_COUNT]
+        cdef uint32_t streams, slots, free_slots
+        cdef uint64_t exhausted
+        with nogil:
+            plane_lock(self.state)
+            figures = self.state.counters
+            memcpy(drops, self.state.drops, sizeof(drops))
+            streams = self.state.stream_count
+            slots = self.state.slab.slot_count
+            free_slots = self.state.slab.free_count
+            exhausted = self.state.slab.exhausted
+            plane_unlock(self.state)
+        found = dict(figures)
+        found["streams"] = streams
+        found["history_slots"] = slots
+        found["history_slots_free"] = free_slots
+        found["history_exhausted"] = exhausted
+        for reason in range(1, DROP_REASON_COUNT):
+            found[f"drop_{DROP_REASONS[reason]}"] = drops[reason]
+        return found
+
+    def transport_stats(self, transport):
+        cdef uint64_t handle = _number(transport, KIND_TRANSPORT)
+        cdef Transport copy
+        cdef Transport* t
+        memset(&copy, 0, sizeof(copy))
+        with nogil:
+            plane_lock(self.state)
+            t = <Transport*>_at(&self.state.transports, handle)
+            if t != NULL:
+                copy = t[0]
+            plane_unlock(self.state)
+        _check(t != NULL, 0, transport, KIND_TRANSPORT)
+        return {
+            "received_packets": copy.received_packets,
+            "received_bytes": copy.received_bytes,
+            "sent_packets": copy.sent_packets,
+            "sent_bytes": copy.sent_bytes,
+            "rtcp_received": copy.rtcp_received,
+            "rtcp_sent": copy.rtcp_sent,
+            "dropped": copy.dropped,
+            "queued_bytes": copy.queued_bytes,
+            "rtt_ms": copy.rtt / 1e6,
+        }
+
+    def producer_stats(self, producer):
+        cdef uint64_t handle = _number(producer, KIND_PRODUCER)
+        cdef Encoding copies[MAX_ENCODINGS]
+        cdef int64_t rates[MAX_ENCODINGS]
+        cdef Producer* p
+        cdef int index
+        cdef int count = 0
+        with nogil:
+            plane_lock(self.state)
+            p = <Producer*>_at(&self.state.producers, handle)
+            if p != NULL:
+                count = p.encoding_count
+                for index in range(count):
+                    copies[index] = p.encodings[index]
+                    rates[index] = rate_bps(&p.encodings[index].stream.rate, self.state.now)
+            plane_unlock(self.state)
+        _check(p != NULL, 0, producer, KIND_PRODUCER)
+        return [_encoding_stats(&copies[index], rates[index]) for index in range(count)]
+
+    def consumer_stats(self, consumer):
+        cdef uint64_t handle = _number(consumer, KIND_CONSUMER)
+        cdef Consumer copy
+        cdef Consumer* c
+        cdef int64_t rate = 0
+        cdef int spatial = -1
+        cdef int temporal = -1
+        memset(&copy, 0, sizeof(copy))
+        with nogil:
+            plane_lock(self.state)
+            c = <Consumer*>_at(&self.state.consumers, handle)
+            if c != NULL:
+                copy = c[0]
+                rate = rate_bps(&c.stream.rate, self.state.now)
+                spatial = (<Selector>c.selector).current.spatial
+                temporal = (<Selector>c.selector).current.temporal
+            plane_unlock(self.state)
+        _check(c != NULL, 0, consumer, KIND_CONSUMER)
+        return {
+            "ssrc": copy.stream.ssrc,
+            "encoding": copy.encoding,
+            "spatial": spatial,
+            "temporal": temporal,
+            "packets": copy.stream.packets,
+            "bytes": copy.stream.bytes,
+            "bitrate_bps": rate,
+            "nacked": copy.stream.nacked,
+            "retransmitted": copy.stream.retransmitted,
+            "retransmitted_bytes": copy.stream.retransmitted_bytes,
+            "not_found": copy.stream.not_found,
+            "too_soon": copy.stream.too_soon,
+            "fraction_lost": copy.stream.fraction_lost / 256,
+            "lost": copy.stream.cumulative_lost,
+            "jitter_ms": copy.stream.jitter * 1e3 / copy.stream.clock_rate,
+            "rtt_ms": copy.stream.rtt / 1e6,
+            "drops": copy.drops,
+            "selector_drops": copy.selector_drops,
+            "keyframe_requests": copy.keyframe_requests,
+        }
+
+
+cdef _encoding_stats(const Encoding* e, int64_t rate):
+    return {
+        "encoding": e.index,
+        "ssrc": e.ssrc,
+        "rtx_ssrc": e.rtx_ssrc,
+        "rid": (<const char*>e.rid)[:e.rid_size].decode("utf-8", "replace"),
+        "packets": e.stream.packets,
+        "bytes": e.stream.bytes,
+        "bitrate_bps": rate,
+        "lost": recv_stream_lost(&e.stream),
+        "jitter_ms": recv_stream_jitter(&e.stream) * 1e3 / e.stream.clock_rate,
+        "duplicates": e.stream.duplicates,
+        "recovered": e.stream.recovered,
+        "restarts": e.stream.restarts,
+        "nacked": e.stream.nacked,
+        "given_up": e.stream.given_up,
+        "rtx_packets": e.rtx_packets,
+        "keyframes": e.keyframes,
+        "keyframe_requests": e.keyframe_requests,
+        "byes": e.byes,
+    }
+
+
+cdef void _resume_producer(PlaneState* s, Producer* p, int64_t now) noexcept nogil:
+    """What was missed in the pause is not asked for, and every consumer joins again."""
+    cdef Consumer* c = p.consumers
+    cdef int index
+    p.paused = False
+    for index in range(p.encoding_count):
+        p.encodings[index].stream.missing_count = 0
+    while c != NULL:
+        (<Selector>c.selector).reset()
+        if not c.paused:
+            request_keyframe_for(s, c, now)
+        c = c.next_of_producer
+
+
+cdef void _ingest(PlaneState* s, const Datagram* batch, Py_ssize_t count, int64_t now) noexcept nogil:
+    """With a lane, stage 2 is the lane's: it must be woken after this."""
+    cdef Outgoing* out
+    cdef Py_ssize_t index
+    for index in range(count):
+        plane_receive(s, batch[index].socket, &batch[index].source, batch[index].data, batch[index].size, now)
+        if not s.has_lane and (index % INGEST_BATCH == INGEST_BATCH - 1 or index == count - 1):
+            plane_collect(s, now, &out)
+
+
+cdef object _poll(PlaneState* s, Queue* queue):
+    """The front of one of the two queues to Python, or None."""
+    cdef uint8_t data[DATAGRAM_SIZE]
+    cdef Endpoint address
+    cdef int socket = 0
+    cdef int size = -1
+    cdef Queued* item
+    with nogil:
+        plane_lock(s)
+        item = queue_front(queue)
+        if item != NULL:
+            socket = item.socket
+            size = item.size
+            address = item.address
+            memcpy(data, item.data, size)
+            if queue == &s.fifo:
+                fifo_pop(s)
+            else:
+                queue_pop(queue)
+        plane_unlock(s)
+    if size < 0:
+        return None
+    return socket, address_of(&address), (<const char*>data)[:size]
+
+
+cdef _free_dead(PlaneState* s, dict producers):
+    """Free what was removed. Its Python references make this the GIL's work."""
+    cdef Transport* t
+    cdef Transport* next_transport
+    cdef Producer* p
+    cdef Producer* next_producer
+    cdef Consumer* c
+    cdef Consumer* next_consumer
+    with nogil:
+        plane_lock(s)
+        t = s.dead_transports
+        p = s.dead_producers
+        c = s.dead_consumers
+        s.dead_transports = NULL
+        s.dead_producers = NULL
+        s.dead_consumers = NULL
+        plane_unlock(s)
+    while c != NULL:
+        next_consumer = c.garbage
+        free_consumer(c)
+        c = next_consumer
+    while p != NULL:
+        next_producer = p.garbage
+        if producers is not None:
+            producers.pop(_handle(KIND_PRODUCER, p.slot, p.generation), None)
+        free_producer(p)
+        p = next_producer
+    while t != NULL:
+        next_transport = t.garbage
+        free_transport(t)
+        t = next_transport

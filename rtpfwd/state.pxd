@@ -1,0 +1,322 @@
+# All forwarding state of one lane: plain structs under one mutex. Who changes what: objects (adding and removing),
+# ingress (stage 1), fanout (stage 2), rtcp_in, ticks (timers and what they send), output (queues out of the plane).
+
+from cpython.ref cimport PyObject
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from rtpfwd.header cimport HeaderPlan
+from rtpfwd.recv_stream cimport RecvStream
+from rtpfwd.rewriter cimport Rewriter
+from rtpfwd.send_stream cimport SendStream
+from rtpfwd.slab cimport History, Slab
+from rtpfwd.srtp cimport SrtpSession
+from rtpfwd.sys_linux cimport pthread_mutex_t
+from rtpfwd.tables cimport AddressTable, Endpoint, Pool, WordTable
+from rtpfwd.twcc cimport TwccFeedback
+from rtpfwd.types cimport DROP_REASON_COUNT, EXT_KIND_COUNT, MAX_MID, PacketView
+
+cdef enum:
+    DATAGRAM_SIZE = 2048        # bytes of every buffer that holds one datagram
+    PENDING_SLOTS = 256         # received packets between stage 1 and stage 2
+    OUT_SLOTS = 1024            # datagrams of one output area
+    FIFO_SLOTS = 4096           # datagrams waiting for poll_transmit
+    HANDOFF_SLOTS = 512         # STUN and DTLS datagrams waiting for poll_handoff
+    EVENT_SLOTS = 1024          # events waiting for poll_event
+    ANY_SOCKETS = 1024          # socket ids that admit_any can name
+    MAX_ENCODINGS = 16          # of one producer
+    MAX_CODECS = 32             # of one producer
+    MAX_CNAME = 255             # bytes
+    MAX_STRANGERS = 64          # SSRCs of one transport that authenticate but belong to no stream
+    MAX_LEARNED = 256           # SSRCs that one transport may bind to streams by MID or RID
+    MAX_ADDRESSES = 64          # admitted to one transport
+    HISTORY_PACKETS = 1024      # kept for retransmission, per received SSRC
+    SENT_PACKETS = 1024         # of one sent SSRC that can be asked for again
+    QUEUED_BYTES = 524288       # for one transport's TCP destination in the FIFO
+    NO_PAYLOAD_TYPE = 255
+
+cdef enum:
+    MS = 1000000                # ns
+    HISTORY_AGE_MS = 2000
+    NACK_TICK_MS = 10           # NACKs go out at most this often
+    REPORT_MS = 1000            # sender and receiver reports; each interval is 0.5 to 1.5 of it
+    KEYFRAME_INTERVAL_MS = 500  # between two keyframe requests for one encoding
+    KEYFRAME_REPEAT_MS = 1000   # while someone waits and none comes
+
+cdef enum Direction:            # part of the key of the SSRC look-up
+    RECEIVED = 0
+    SENT = 1
+
+
+cdef struct Transport:
+    uint32_t slot               # in PlaneState.transports
+    bint srtp
+    SrtpSession receiver        # every SSRC received; NULL: no keys yet, or srtp is False
+    SrtpSession control         # RTCP under feedback_ssrc
+    void* send_policy           # sessions of consumers are opened from it; NULL: no keys yet
+    PyObject* policy_owner      # SrtpPolicy that send_policy points into; a reference is held
+    # Where it sends and from where it receives.
+    bint has_remote
+    int32_t remote_socket
+    Endpoint remote
+    int32_t any_socket          # socket id whose every datagram is ours; -1: none
+    bint comedia                # the first valid packet's source becomes the remote
+    bint learned                # it did: nothing from elsewhere any more
+    uint32_t addresses          # admitted
+    # RTCP.
+    uint32_t feedback_ssrc      # our own SSRC towards this remote
+    int64_t next_report         # ns
+    int64_t rtt                 # ns, from the newest report block; 0: unknown
+    uint8_t fir_seq
+    # Bounds on what an authenticated stranger can make grow.
+    uint32_t strangers[MAX_STRANGERS]
+    uint32_t stranger_count
+    uint32_t learned_count
+    uint32_t queued_bytes       # in the FIFO
+    TwccFeedback twcc           # transport-wide feedback towards this remote
+    uint32_t twcc_seq           # next transport-wide number sent to this remote
+    Producer* producers         # list
+    Consumer* consumers         # list
+    # Counts.
+    uint64_t received_packets
+    uint64_t received_bytes
+    uint64_t sent_packets
+    uint64_t sent_bytes
+    uint64_t rtcp_received
+    uint64_t rtcp_sent
+    uint64_t dropped            # datagrams of this transport, any reason
+    Transport* garbage          # next of those to be freed with the GIL
+
+
+cdef struct CodecState:
+    uint8_t payload_type
+    uint8_t rtx_payload_type    # NO_PAYLOAD_TYPE: none
+    int codec                   # Codec
+    uint32_t clock_rate         # Hz
+    bint nack
+    bint pli
+    bint fir
+
+
+cdef struct StreamRef:          # what an SSRC of a transport leads to
+    Encoding* encoding          # RECEIVED
+    Consumer* consumer          # SENT; NULL: the transport's own feedback SSRC
+    bint rtx
+
+
+cdef struct Encoding:
+    Producer* producer
+    uint8_t index
+    bint has_ssrc
+    bint has_rtx_ssrc
+    bint signalled              # its SSRC was told to us: never bound to another one
+    uint32_t ssrc
+    uint32_t rtx_ssrc
+    uint8_t rid[MAX_MID]
+    uint8_t rid_size            # 0: none
+    bint announced              # StreamStarted was told
+    RecvStream stream
+    History history
+    bint has_history
+    StreamRef ref
+    StreamRef rtx_ref
+    # Keyframe requests.
+    bint keyframe_waiting       # one was asked for and none came yet
+    bint keyframe_fresh         # asked for again since the last request was sent
+    bint keyframe_asked         # a request was sent at keyframe_sent
+    int64_t keyframe_sent       # ns
+    int64_t keyframe_due        # ns
+    uint64_t keyframe_requests  # sent
+    uint64_t keyframes          # received
+    uint64_t rtx_packets        # received, before unwrapping
+    uint64_t byes
+
+
+cdef struct Producer:
+    uint32_t slot
+    Transport* transport
+    bint video
+    bint paused
+    uint8_t mid[MAX_MID]
+    uint8_t mid_size            # 0: none
+    uint8_t extension_ids[EXT_KIND_COUNT]   # by ExtKind, as the sender numbers them; 0: not sent
+    CodecState codecs[MAX_CODECS]
+    uint8_t codec_count
+    uint8_t codec_index[128]    # by payload type: index into codecs, or NO_PAYLOAD_TYPE
+    uint8_t media_of_rtx[128]   # by RTX payload type: the media payload type, or NO_PAYLOAD_TYPE
+    Encoding* encodings
+    uint8_t encoding_count
+    uint8_t cname[MAX_CNAME]
+    uint8_t cname_size
+    # Packets between the stages: indexes into PlaneState.pending, linked by Pending.next; -1 ends.
+    int32_t pending_first
+    int32_t pending_last
+    Consumer* consumers         # list
+    Producer* previous          # on its transport
+    Producer* next
+    uint32_t generation         # of its slot
+    Producer* garbage           # next of those to be freed with the GIL
+
+
+cdef struct Consumer:
+    uint32_t slot
+    Transport* transport
+    Producer* producer
+    bint paused
+    SrtpSession session         # of ssrc
+    SrtpSession rtx_session     # of rtx_ssrc
+    PyObject* selector          # a Selector; a reference is held
+    Rewriter rewriter
+    SendStream stream
+    HeaderPlan plan
+    uint8_t payload_types[128]      # producer's to consumer's, or NO_PAYLOAD_TYPE
+    uint8_t rtx_payload_types[128]  # producer's media payload type to consumer's RTX one, or NO_PAYLOAD_TYPE
+    uint8_t encoding            # that flowed last
+    uint8_t cname[MAX_CNAME]
+    uint8_t cname_size
+    StreamRef ref
+    StreamRef rtx_ref
+    uint64_t drops              # packets not sent to it, any reason but the selector's and pause
+    uint64_t selector_drops
+    uint64_t keyframe_requests  # PLI and FIR received from the viewer
+    Consumer* previous_of_producer
+    Consumer* next_of_producer
+    Consumer* previous_of_transport
+    Consumer* next_of_transport
+    Consumer* garbage
+
+
+cdef struct Pending:
+    PacketView view
+    Encoding* encoding          # NULL: it went away
+    int32_t next
+    uint8_t* data               # DATAGRAM_SIZE bytes
+
+
+cdef struct Outgoing:
+    uint8_t* data               # DATAGRAM_SIZE bytes
+    int32_t size
+    int32_t socket
+    Endpoint to
+
+
+cdef struct Queued:             # a datagram on its way to Python
+    int32_t socket
+    int32_t size
+    Endpoint address
+    uint32_t transport          # slot and generation of whose queued_bytes it counts
+    uint32_t generation
+    uint8_t* data
+
+
+cdef struct Queue:              # ring of Queued
+    Queued* items
+    uint8_t* data
+    uint32_t capacity
+    uint32_t first
+    uint32_t count
+
+
+cdef enum EventKind:
+    STREAM_STARTED = 1
+    REMOTE_LEARNED = 2
+
+
+cdef struct Event:
+    int kind
+    uint32_t slot               # of the producer (STREAM_STARTED) or transport (REMOTE_LEARNED)
+    uint32_t generation
+    uint32_t encoding
+    uint32_t ssrc
+    int32_t socket
+    Endpoint address
+
+
+cdef struct Counters:
+    uint64_t received_packets       # datagrams of every kind
+    uint64_t received_bytes
+    uint64_t forwarded_packets      # media packets for consumers, retransmissions not counted
+    uint64_t forwarded_bytes        # of RTP, before SRTP
+    uint64_t sent_packets           # datagrams given to the output
+    uint64_t sent_bytes
+    uint64_t rtcp_received          # compound packets accepted
+    uint64_t rtcp_sent
+    uint64_t nacks_received         # packets asked for by viewers
+    uint64_t nacks_sent             # packets asked for from publishers
+    uint64_t retransmitted_packets
+    uint64_t retransmissions_unanswered  # asked for, and not sent again
+    uint64_t keyframe_requests_received
+    uint64_t keyframe_requests_merged
+    uint64_t keyframe_requests_sent
+    uint64_t byes_received
+    uint64_t handed_off             # STUN and DTLS datagrams put into the queue for Python
+    uint64_t events_full            # events that waited because the queue was full
+    uint64_t transport_feedback_sent
+
+
+cdef struct PlaneState:
+    pthread_mutex_t mutex       # of everything below
+    pthread_mutex_t gate        # passed on the way to it, so that the lane can't take it again past a waiting command
+    bint has_lane               # UDP output goes to the output area; without, everything to the FIFO
+    bint attention              # something new waits for Python: the lane signals its handoff_fd
+    uint64_t random             # state of next_random
+    Pool transports
+    Pool producers
+    Pool consumers
+    AddressTable addresses      # (socket, address) to transport slot
+    WordTable streams           # (transport slot, Direction, SSRC) to StreamRef*
+    int32_t any_sockets[ANY_SOCKETS]    # socket id to transport slot; -1: none
+    uint32_t max_streams
+    uint32_t stream_count       # encodings and consumers
+    Slab slab
+    int64_t now                 # ns, the latest time told: what rates in the stats are measured at
+    int64_t due                 # ns of the next handle_timeout; -1: none
+    int64_t last_nacks          # ns
+    # Between the stages.
+    Pending* pending
+    int32_t pending_count
+    uint8_t* pending_data
+    Producer* dirty[PENDING_SLOTS]      # producers with pending packets, in order; NULL: it went away
+    int32_t dirty_count
+    int32_t fan_index           # into dirty: the one that stage 2 is at
+    int32_t fan_first           # its pending list, taken from it; -1: not begun
+    Consumer* fan_consumer      # the next consumer of it
+    # Out of the plane. The lane sends from one area while the other fills.
+    Outgoing* areas[2]
+    uint8_t* area_data
+    int area                    # the one that fills
+    int32_t out_count
+    Queue fifo
+    Queue handoff
+    Event events[EVENT_SLOTS]
+    uint32_t event_first
+    uint32_t event_count
+    Counters counters
+    uint64_t drops[DROP_REASON_COUNT]
+    Transport* dead_transports  # to be freed with the GIL
+    Producer* dead_producers
+    Consumer* dead_consumers
+
+
+# NULL when there is no memory.
+cdef PlaneState* plane_open(uint32_t max_transports, uint32_t max_streams, uint64_t seed) noexcept nogil
+# Everything was removed and reaped before.
+cdef void plane_close(PlaneState* s) noexcept nogil
+cdef void plane_lock(PlaneState* s) noexcept nogil
+cdef void plane_unlock(PlaneState* s) noexcept nogil
+cdef uint32_t next_random(PlaneState* s) noexcept nogil
+
+# A datagram of this transport goes no further.
+cdef void drop_from(PlaneState* s, Transport* t, int reason) noexcept nogil
+# The transport is in use: its reports begin, at a random time so that they spread.
+cdef void begin_reports(PlaneState* s, Transport* t, int64_t now) noexcept nogil
+
+cdef inline uint64_t stream_key(uint32_t transport, int direction, uint32_t ssrc) noexcept nogil:
+    return ((<uint64_t>transport * 2 + <uint64_t>direction) << 32) | ssrc
+
+cdef inline void drop(PlaneState* s, int reason) noexcept nogil:
+    s.drops[reason] += 1
+
+cdef inline void schedule(PlaneState* s, int64_t at) noexcept nogil:
+    # The plane wants handle_timeout at this time, in ns, or earlier.
+    if s.due < 0 or at < s.due:
+        s.due = at

@@ -1,0 +1,123 @@
+"""Opening, closing and locking the state of one plane."""
+
+from libc.stdlib cimport calloc, free
+from libc.string cimport memset
+
+from rtpfwd.slab cimport slab_free, slab_grow, slab_init
+from rtpfwd.sys_linux cimport pthread_mutex_destroy, pthread_mutex_init, pthread_mutex_lock, pthread_mutex_unlock
+from rtpfwd.tables cimport address_table_close, address_table_open, pool_close, pool_open, word_table_close, word_table_open
+
+cdef enum:
+    STORED_SIZE = 1536      # bytes of a packet that can be kept for retransmission
+    CHUNK_SLOTS = 1024      # 1.5 MiB a chunk
+    MAX_STORED = 131072     # packets kept by the whole plane
+
+
+cdef int _queue_open(Queue* queue, uint32_t capacity) noexcept nogil:
+    cdef uint32_t index
+    queue.items = <Queued*>calloc(capacity, sizeof(Queued))
+    queue.data = <uint8_t*>calloc(capacity, DATAGRAM_SIZE)
+    if queue.items == NULL or queue.data == NULL:
+        return -1
+    for index in range(capacity):
+        queue.items[index].data = queue.data + <size_t>index * DATAGRAM_SIZE
+    queue.capacity = capacity
+    return 0
+
+
+cdef int _buffers_open(PlaneState* s) noexcept nogil:
+    cdef int index
+    s.pending = <Pending*>calloc(PENDING_SLOTS, sizeof(Pending))
+    s.pending_data = <uint8_t*>calloc(PENDING_SLOTS, DATAGRAM_SIZE)
+    s.areas[0] = <Outgoing*>calloc(OUT_SLOTS, sizeof(Outgoing))
+    s.areas[1] = <Outgoing*>calloc(OUT_SLOTS, sizeof(Outgoing))
+    s.area_data = <uint8_t*>calloc(2 * OUT_SLOTS, DATAGRAM_SIZE)
+    if s.pending == NULL or s.pending_data == NULL or s.areas[0] == NULL or s.areas[1] == NULL or s.area_data == NULL:
+        return -1
+    for index in range(PENDING_SLOTS):
+        s.pending[index].data = s.pending_data + <size_t>index * DATAGRAM_SIZE
+    for index in range(OUT_SLOTS):
+        s.areas[0][index].data = s.area_data + <size_t>index * DATAGRAM_SIZE
+        s.areas[1][index].data = s.area_data + <size_t>(OUT_SLOTS + index) * DATAGRAM_SIZE
+    return 0 if _queue_open(&s.fifo, FIFO_SLOTS) == 0 and _queue_open(&s.handoff, HANDOFF_SLOTS) == 0 else -1
+
+
+cdef PlaneState* plane_open(uint32_t max_transports, uint32_t max_streams, uint64_t seed) noexcept nogil:
+    cdef PlaneState* s = <PlaneState*>calloc(1, sizeof(PlaneState))
+    cdef int index
+    if s == NULL:
+        return NULL
+    pthread_mutex_init(&s.mutex, NULL)
+    pthread_mutex_init(&s.gate, NULL)
+    s.random = seed
+    s.max_streams = max_streams
+    s.due = -1
+    s.fan_first = -1
+    for index in range(ANY_SOCKETS):
+        s.any_sockets[index] = -1
+    seed = (<uint64_t>next_random(s) << 32) | next_random(s)
+    if (
+        slab_init(&s.slab, STORED_SIZE, CHUNK_SLOTS, MAX_STORED)
+        or slab_grow(&s.slab)
+        or pool_open(&s.transports, max_transports)
+        or pool_open(&s.producers, max_streams)
+        or pool_open(&s.consumers, max_streams)
+        or address_table_open(&s.addresses, 4 * max_transports, seed)
+        # Every stream may have a retransmission SSRC beside its own, every transport a feedback SSRC.
+        or word_table_open(&s.streams, 2 * max_streams + max_transports, seed)
+        or _buffers_open(s)
+    ):
+        plane_close(s)
+        return NULL
+    return s
+
+
+cdef void plane_close(PlaneState* s) noexcept nogil:
+    slab_free(&s.slab)
+    pool_close(&s.transports)
+    pool_close(&s.producers)
+    pool_close(&s.consumers)
+    address_table_close(&s.addresses)
+    word_table_close(&s.streams)
+    free(s.pending)
+    free(s.pending_data)
+    free(s.areas[0])
+    free(s.areas[1])
+    free(s.area_data)
+    free(s.fifo.items)
+    free(s.fifo.data)
+    free(s.handoff.items)
+    free(s.handoff.data)
+    pthread_mutex_destroy(&s.mutex)
+    pthread_mutex_destroy(&s.gate)
+    free(s)
+
+
+cdef void plane_lock(PlaneState* s) noexcept nogil:
+    pthread_mutex_lock(&s.gate)
+    pthread_mutex_lock(&s.mutex)
+    pthread_mutex_unlock(&s.gate)
+
+
+cdef void plane_unlock(PlaneState* s) noexcept nogil:
+    pthread_mutex_unlock(&s.mutex)
+
+
+cdef uint32_t next_random(PlaneState* s) noexcept nogil:
+    """splitmix64: for SSRCs, first sequence numbers and the spread of report times. Not for secrets."""
+    cdef uint64_t word
+    s.random += 0x9e3779b97f4a7c15ULL
+    word = s.random
+    word = (word ^ (word >> 30)) * 0xbf58476d1ce4e5b9ULL
+    word = (word ^ (word >> 27)) * 0x94d049bb133111ebULL
+    return <uint32_t>((word ^ (word >> 31)) >> 16)
+
+
+cdef void drop_from(PlaneState* s, Transport* t, int reason) noexcept nogil:
+    s.drops[reason] += 1
+    t.dropped += 1
+
+
+cdef void begin_reports(PlaneState* s, Transport* t, int64_t now) noexcept nogil:
+    t.next_report = now + <int64_t>(next_random(s) % REPORT_MS) * MS
+    schedule(s, t.next_report)
