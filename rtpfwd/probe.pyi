@@ -100,7 +100,7 @@ class Sending:
     def figures(self, now: int) -> dict[str, int]: ...
 
 class Storing:
-    """A Slab and one History over it."""
+    """A Slab and one History over it. max_age in ns, 1 s unless given."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class Storing:
         slot_size: int = 256,
         chunk_slots: int = 16,
         max_slots: int = 64,
-        max_age: int = 1_000_000_000,
+        max_age: int = ...,
     ) -> None: ...
     def store(self, data: bytes, ext_seq: int, now: int) -> bool: ...
     def find(self, ext_seq: int) -> bytes | None: ...

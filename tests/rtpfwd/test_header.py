@@ -109,7 +109,7 @@ def test_a_written_header_has_the_consumers_numbers_and_extensions() -> None:
         [(MID, 4, 1), (RID, 5, 2), (ABS_SEND_TIME, 2, 3), (TRANSPORT_CC, 3, 5), (AUDIO_LEVEL, 1, 6), (0, 9, 0)],
         mid=b"0",
     )
-    data = extended(0xBEDE, b"\x10\x8f" b"\x22abc" b"\x31de" b"\x40m" b"\x52rid" b"\x90x")
+    data = extended(0xBEDE, b"\x10\x8f\x22abc\x31de\x40m\x52rid\x90x")
     written = rewrite(data, plan, now=64_500_000_000)
     assert written is not None
     out, transport_cc, abs_send_time = written

@@ -146,7 +146,12 @@ def test_aiortc_reads_what_we_write(sender: int, media: int, cname: bytes, ssrcs
     _, sdes, pli, fir, bye = foreign.RtcpPacket.parse(data)
     assert [(chunk.ssrc, chunk.items) for chunk in sdes.chunks] == [(sender, [(1, cname)])]
     assert (pli.fmt, pli.ssrc, pli.media_ssrc) == (1, sender, media)
-    assert (fir.fmt, fir.ssrc, fir.media_ssrc, fir.fci) == (4, sender, 0, media.to_bytes(4, "big") + bytes([fir_seq, 0, 0, 0]))
+    assert (fir.fmt, fir.ssrc, fir.media_ssrc, fir.fci) == (
+        4,
+        sender,
+        0,
+        media.to_bytes(4, "big") + bytes([fir_seq, 0, 0, 0]),
+    )
     assert bye.sources == ssrcs
     kinds = [item["kind"] for item in probe.parse_rtcp(data)]
     assert kinds == ["receiver_report", "cname", "pli", "fir", *["bye"] * len(ssrcs)]
@@ -184,17 +189,18 @@ def test_a_packet_that_does_not_fit_leaves_the_ones_before_it() -> None:
         assert probe.write_rtcp([rr, other], capacity=len(whole)) == whole
 
 
+NO_BLOCK = dict.fromkeys(
+    ["ssrc", "fraction_lost", "cumulative_lost", "highest_seq", "jitter", "last_sr", "delay_since_last_sr"], 0
+)
+
+
 @pytest.mark.parametrize(
     "packet",
     [
         {"kind": "bye", "ssrcs": [0] * 32},
         {"kind": "cname", "sender": 1, "body": bytes(256)},
-        {
-            "kind": "rr",
-            "sender": 1,
-            "blocks": [dict.fromkeys(["ssrc", "fraction_lost", "cumulative_lost", "highest_seq", "jitter", "last_sr", "delay_since_last_sr"], 0)] * 32,
-        },
+        {"kind": "rr", "sender": 1, "blocks": [NO_BLOCK] * 32},
     ],
-)  # fmt: skip
+)
 def test_what_a_count_field_can_not_say_is_not_written(packet: dict[str, Any]) -> None:
     assert probe.write_rtcp([packet]) == b""
