@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 import trio
 
@@ -15,10 +14,34 @@ from server.media.events import EntityClosed, ProducerPauseChanged, PublicEvent
 BUFFERED_EVENTS = 4096  # per watcher; closing one large room is a few hundred
 
 
-@dataclass(slots=True, eq=False)
 class _Watcher:
-    send: trio.MemorySendChannel[pb.Event]
-    dropped: int = 0  # since the last WatchLagged
+    """One reader's buffer, and the iterator that it reads from.
+
+    Once an event is lost, all are until the reader has emptied the buffer: so WatchLagged stands where they are missing.
+    """
+
+    def __init__(self, buffered_events: int) -> None:
+        self._send, self._receive = trio.open_memory_channel[pb.Event](buffered_events)
+        self._dropped = 0  # since the last WatchLagged
+
+    def offer(self, message: pb.Event) -> None:
+        """Buffer it, or count it as lost."""
+        try:
+            if self._dropped:
+                raise trio.WouldBlock
+            self._send.send_nowait(message)
+        except trio.WouldBlock:
+            self._dropped += 1
+
+    def __aiter__(self) -> _Watcher:
+        return self
+
+    async def __anext__(self) -> pb.Event:
+        if self._dropped and not self._receive.statistics().current_buffer_used:
+            await trio.lowlevel.checkpoint()
+            dropped, self._dropped = self._dropped, 0
+            return pb.Event(lagged=pb.WatchLagged(dropped=dropped))
+        return await self._receive.receive()
 
 
 class Watchers:
@@ -33,7 +56,7 @@ class Watchers:
         """Give one event to every watcher that has room."""
         message = event_to_pb(event)
         for watcher in self._watchers:
-            self._offer(watcher, message)
+            watcher.offer(message)
 
     @asynccontextmanager
     async def watch(self) -> AsyncIterator[AsyncIterator[pb.Event]]:
@@ -42,26 +65,12 @@ class Watchers:
             raise NodeError(
                 ErrorCode.RESOURCE_EXHAUSTED, f"{self._max_watchers} fronts watch this node, the most that may"
             )
-        send, receive = trio.open_memory_channel[pb.Event](self._buffered_events)
-        watcher = _Watcher(send)
+        watcher = _Watcher(self._buffered_events)
         self._watchers.add(watcher)
         try:
-            async with send, receive:
-                yield receive
+            yield watcher
         finally:
             self._watchers.discard(watcher)
-
-    def _offer(self, watcher: _Watcher, message: pb.Event) -> None:
-        # The last place in the buffer is kept for WatchLagged, so that it arrives where the events are missing.
-        room = self._buffered_events - watcher.send.statistics().current_buffer_used
-        if watcher.dropped and room > 1:
-            watcher.send.send_nowait(pb.Event(lagged=pb.WatchLagged(dropped=watcher.dropped)))
-            watcher.dropped = 0
-            room -= 1
-        if room > 1:
-            watcher.send.send_nowait(message)
-        else:
-            watcher.dropped += 1
 
 
 def event_to_pb(event: PublicEvent) -> pb.Event:

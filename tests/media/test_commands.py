@@ -70,8 +70,12 @@ REFUSALS: list[tuple[str, Callable[[Bench], object], type[LocalError], str]] = [
     ("pausing a transport", lambda b: b.commands.pause(EntityKind.TRANSPORT, "anna", NOW), InvalidArgument, "kind"),
     ("no priority", lambda b: b.commands.set_priority("mic-for-bert", 0), InvalidArgument, "1 … 255"),
     ("a priority too high", lambda b: b.commands.set_priority("mic-for-bert", 256), InvalidArgument, "256"),
-    ("a kind that it isn't", lambda b: b.commands.produce("anna", "", "audio", vp8(5), NOW, paused=False),
-     InvalidParameters, "kind audio"),
+    (
+        "a kind that it isn't",
+        lambda b: b.commands.produce("anna", "", "audio", vp8(5), NOW, paused=False),
+        InvalidParameters,
+        "kind audio",
+    ),
     (
         "a viewer without the codec",
         lambda b: b.commands.consume("bert", "x", "camera", RtpCapabilities(), NOW, paused=False),
@@ -169,7 +173,12 @@ def test_closing_a_parent_closes_its_children_first(kind, entity_id, expected):
     bench.commands.close(kind, entity_id, NOW)
     closed = [(e.kind.value, e.id, e.reason.value) for e in bench.events() if isinstance(e, EntityClosed)]
     assert closed == expected
-    for registry in (bench.core.routers, bench.core.transports, bench.core.shared.producers, bench.core.shared.consumers):
+    for registry in (
+        bench.core.routers,
+        bench.core.transports,
+        bench.core.shared.producers,
+        bench.core.shared.consumers,
+    ):
         assert not registry.keys() & {entity for _, entity, _ in expected}
     with pytest.raises(NotFound):
         bench.commands.close(kind, entity_id, NOW)
@@ -339,7 +348,10 @@ LIMITS = [
         id="producers",
     ),
     pytest.param(
-        MediaLimits(max_consumers_per_transport=0), lambda b: b.consume("first", "c", "p"), "0 consumers", id="consumers"
+        MediaLimits(max_consumers_per_transport=0),
+        lambda b: b.consume("first", "c", "p"),
+        "0 consumers",
+        id="consumers",
     ),
     pytest.param(MediaLimits(max_streams=3), lambda b: b.consume("first", "c", "p"), "3 streams", id="streams sent"),
     pytest.param(

@@ -1,0 +1,143 @@
+"""A whole node on loopback against WebRTC stacks that share no code with it."""
+
+from __future__ import annotations
+
+import itertools
+import struct
+
+import aioice.ice
+import pytest
+import trio
+
+from protos import media_pb2 as pb
+from server.rtc.certificate import Certificate
+from tests.control.carriers import running_node
+from tests.io.aiortc_client import AsyncioThread, Client
+from tests.io.tcp_client import TcpClient
+
+OPUS = pb.RtpParameters(
+    mid="0",
+    codecs=[pb.RtpCodecParameters(mime_type="audio/opus", payload_type=111, clock_rate=48000, channels=2)],
+    encodings=[pb.RtpEncodingParameters(ssrc=4242)],
+    rtcp=pb.RtcpParameters(cname="tcp"),
+)
+
+
+@pytest.fixture(autouse=True)
+def _only_loopback(monkeypatch):
+    """aioice leaves loopback out of its candidates; here it is all there is."""
+    monkeypatch.setattr(aioice.ice, "get_host_addresses", lambda use_ipv4, use_ipv6: ["127.0.0.1"])
+
+
+async def test_aiortc_sends_opus_and_vp8_and_another_one_decodes_them():
+    with trio.fail_after(40):
+        async with running_node() as handle:
+            node = handle.media_node
+            await node.create_router(pb.CreateRouterRequest(id="room"))
+            with AsyncioThread() as thread:
+                anna, bert = Client(thread, node, "anna"), Client(thread, node, "bert")
+                producers = await anna.publish("room")
+                consumers = await bert.view("room", producers)
+                heard = await bert.receive("audio", 20)
+                seen = await bert.receive("video", 5)
+                assert {frame.sample_rate for frame in heard} == {48000}
+                assert {(frame.width, frame.height) for frame in seen} == {(640, 480)}
+                await expect_flow(node, consumers["video"].id)
+                await anna.close()
+                async with node.watch(pb.WatchRequest()) as events:
+                    await bert.close()
+                    async for event in events:
+                        if event.closed.id == "bert":
+                            assert event.closed.reason == "dtls-closed"
+                            break
+
+
+async def expect_flow(node, consumer_id: str) -> None:
+    stats = await node.get_stats(pb.GetStatsRequest(kind=pb.CONSUMER, id=consumer_id))
+    sent = [row for row in stats.rows if row.type == "outbound-rtp"]
+    assert sent[0].figures
+    transport = await node.get_stats(pb.GetStatsRequest(kind=pb.TRANSPORT, id="bert"))
+    assert transport.rows[0].labels["ice_state"] == "completed"
+    assert transport.rows[0].labels["dtls_state"] == "connected"
+    assert transport.rows[0].labels["protocol"] == "udp"
+
+
+async def tcp_client(node, transport_id: str) -> tuple[TcpClient, trio.SocketStream]:
+    """Connected over TCP, as a peer that says it is the DTLS client."""
+    certificate = Certificate.generate()
+    info = await node.create_web_rtc_transport(pb.CreateWebRtcTransportRequest(router_id="room", id=transport_id))
+    fingerprint = pb.DtlsFingerprint(algorithm="sha-256", value=certificate.fingerprint.value)
+    await node.connect_web_rtc_transport(
+        pb.ConnectWebRtcTransportRequest(
+            transport_id=transport_id, dtls_parameters=pb.DtlsParameters(role="client", fingerprints=[fingerprint])
+        )
+    )
+    (candidate,) = [candidate for candidate in info.ice_candidates if candidate.protocol == "tcp"]
+    stream = await trio.open_tcp_stream(candidate.address, candidate.port)
+    client = TcpClient(stream, info, certificate)
+    await client.connect()
+    return client, stream
+
+
+async def test_media_over_tcp_both_ways():
+    with trio.fail_after(20):
+        async with running_node() as handle:
+            node = handle.media_node
+            room = await node.create_router(pb.CreateRouterRequest(id="room"))
+            sender, sender_stream = await tcp_client(node, "sender")
+            viewer, viewer_stream = await tcp_client(node, "viewer")
+            async with sender_stream, viewer_stream:
+                producer = await node.produce(
+                    pb.ProduceRequest(transport_id="sender", kind=pb.AUDIO, rtp_parameters=OPUS)
+                )
+                consumer = await node.consume(
+                    pb.ConsumeRequest(
+                        transport_id="viewer", producer_id=producer.id, rtp_capabilities=room.rtp_capabilities
+                    )
+                )
+                got = []
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(speak, sender)
+                    while len(got) < 20:
+                        got.append(await viewer.receive_rtp())
+                    nursery.cancel_scope.cancel()
+                (encoding,) = consumer.rtp_parameters.encodings
+                codec = consumer.rtp_parameters.codecs[0]
+                for packet in got:
+                    _, payload_type, _, _, ssrc = struct.unpack("!BBHII", packet[:12])
+                    assert (payload_type & 127, ssrc) == (codec.payload_type, encoding.ssrc)
+                    assert packet.endswith(b"opus")
+                sequence = [struct.unpack("!H", packet[2:4])[0] for packet in got]
+                assert [(b - a) & 0xFFFF for a, b in itertools.pairwise(sequence)] == [1] * 19
+                stats = await node.get_stats(pb.GetStatsRequest(kind=pb.TRANSPORT, id="viewer"))
+                assert stats.rows[0].labels["protocol"] == "tcp"
+
+
+async def speak(client: TcpClient) -> None:
+    for number in range(10_000):
+        await client.send_rtp(struct.pack("!BBHII", 0x80, 111, number, 960 * number, 4242) + b"opus")
+        await trio.sleep(0.005)
+
+
+async def test_closing_a_transport_says_goodbye_and_closes_its_tcp_connection():
+    with trio.fail_after(20):
+        async with running_node() as handle:
+            node = handle.media_node
+            await node.create_router(pb.CreateRouterRequest(id="room"))
+            client, stream = await tcp_client(node, "t")
+            async with stream:
+                await node.close(pb.CloseRequest(kind=pb.TRANSPORT, id="t"))
+                frames = await client.receive_until_closed()
+                assert frames
+                assert frames[-1][0] == 21  # a DTLS alert
+
+
+async def test_a_tcp_connection_that_ends_disconnects_its_transport():
+    with trio.fail_after(20):
+        async with running_node() as handle:
+            node = handle.media_node
+            await node.create_router(pb.CreateRouterRequest(id="room"))
+            _, stream = await tcp_client(node, "t")
+            async with node.watch(pb.WatchRequest()) as events:
+                await stream.aclose()
+                assert (await anext(events)).transport_state.ice_state == "disconnected"
