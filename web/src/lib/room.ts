@@ -18,6 +18,7 @@ export function toRoomName(text: string): string {
   return (pasted ?? text)
     .toLowerCase()
     .normalize('NFKD')
+    .replace(/\p{M}+/gu, '') // é is e
     .replace(/[^a-z0-9]+/g, '-')
     .replace(/^-|-$/g, '')
     .slice(0, 64)
