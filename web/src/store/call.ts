@@ -26,8 +26,8 @@ interface CallStore {
 
 declare global {
   interface Window {
-    /** For engineers, in the browser's console (docs/web.md). There while in a call. */
-    sightline?: Call
+    /** For engineers, in the browser's console (docs/web.md). */
+    sightline?: { readonly call: Call | null; stats: () => Promise<Record<string, unknown>[]> }
   }
 }
 
@@ -70,10 +70,8 @@ export const useCall = create<CallStore>()((set, get) => {
       removeEventListener('online', hurry)
       stopSending()
       useMedia.getState().stop()
-      delete window.sightline
       set({ phase: 'left', call: null, end: state.end, figures: [], unread: 0 })
     })
-    window.sightline = call
     call.join()
   }
 
@@ -107,3 +105,12 @@ export const useCall = create<CallStore>()((set, get) => {
     markRead: () => set({ unread: 0 }),
   }
 })
+
+if (typeof window !== 'undefined') {
+  window.sightline = {
+    get call() {
+      return useCall.getState().call
+    },
+    stats: async () => (await useCall.getState().call?.stats()) ?? [],
+  }
+}

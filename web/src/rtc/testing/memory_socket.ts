@@ -15,15 +15,15 @@ export class Refusal extends Error {
 export class MemorySocket {
   static readonly OPEN = 1
   readyState = 0
-  onopen: ((event: never) => void) | null = null
-  onmessage: ((event: never) => void) | null = null
-  onclose: ((event: never) => void) | null = null
+  onopen: WebSocket['onopen'] = null
+  onmessage: WebSocket['onmessage'] = null
+  onclose: WebSocket['onclose'] = null
 
   constructor(private readonly server: MemoryServer) {}
 
   accept(): void {
     this.readyState = 1
-    this.onopen?.({} as never)
+    this.onopen?.call(this as never, {} as Event)
   }
 
   send(text: string): void {
@@ -31,13 +31,13 @@ export class MemorySocket {
   }
 
   deliver(frame: unknown): void {
-    if (this.readyState === 1) this.onmessage?.({ data: JSON.stringify(frame) } as never)
+    if (this.readyState === 1) this.onmessage?.call(this as never, { data: JSON.stringify(frame) } as MessageEvent)
   }
 
   close(code = 1005): void {
     if (this.readyState === 3) return
     this.readyState = 3
-    this.onclose?.({ code } as never)
+    this.onclose?.call(this as never, { code } as CloseEvent)
   }
 }
 
