@@ -44,11 +44,11 @@ _CODECS = {
 cdef const char* drop_reason_name(int reason) noexcept nogil:
     return _reasons[reason if 0 <= reason < DROP_REASON_COUNT else DROP_REASON_COUNT - 1]
 
-cpdef int extension_kind(str uri):
+cpdef int extension_kind(str uri) except -1:
     """The ExtKind of a header extension's uri; 0 (EXT_OTHER) for one that the plane does not know."""
     return EXTENSION_URIS.get(uri, EXT_OTHER)
 
-cpdef int codec_of(str mime_type):
+cpdef int codec_of(str mime_type) except -1:
     """The Codec of a mime type, in any case; 0 (CODEC_OTHER) for one whose payload the plane can't read."""
     return _CODECS.get(mime_type.lower(), CODEC_OTHER)
 

@@ -122,3 +122,8 @@ def select(selector: Selector, *, keyframe: bool = False, restart: bool = False)
 
 def wants_keyframe(selector: Selector) -> bool: ...
 def reset(selector: Selector) -> None: ...
+def forward_many(data: bytes, mime_type: str, plan: Plan, selector: Selector, count: int) -> int:
+    """`data` with `count` sequence numbers through everything from parsing to the written packet, without SRTP.
+
+    How many came out. For the bench in docs/packets.md.
+    """

@@ -11,7 +11,7 @@ from libc.string cimport memcpy, memset
 from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_PRIVATE, PROT_NONE, PROT_READ, PROT_WRITE, mmap, mprotect, munmap
 
 from rtpfwd.codecs.describe cimport describe as _describe
-from rtpfwd.cursor cimport Writer, writer_init, writer_size
+from rtpfwd.cursor cimport Writer, store_u16, writer_init, writer_size
 from rtpfwd.header cimport (
     HeaderMarks, HeaderPlan, header_plan_init, header_plan_map, header_plan_set_mid, is_rtcp, rtp_parse_untrusted,
     rtp_write_packet, rtx_unwrap, rtx_write_packet,
@@ -38,7 +38,7 @@ from rtpfwd.slab cimport (
     History, Slab, StoredPacket, history_free, history_find_seq, history_init, history_store, history_view, slab_free, slab_grow,
     slab_init, slab_wants_growth,
 )
-from rtpfwd.types cimport PacketView
+from rtpfwd.types cimport DROP, SWITCH, PacketView
 
 cdef enum:
     GUARDED_SIZE = 0x20000      # bytes before the guard page: more than any datagram
@@ -487,3 +487,36 @@ def wants_keyframe(Selector selector not None):
 
 def reset(Selector selector not None):
     selector.reset()
+
+
+# The whole path
+
+def forward_many(bytes data not None, str mime_type not None, Plan plan not None, Selector selector not None, int count):
+    cdef PacketView view
+    cdef HeaderMarks marks
+    cdef Rewritten numbers
+    cdef Receiving receiving = Receiving(nack=False)
+    cdef Sending sending = Sending()
+    cdef Rewriter rewriter
+    cdef int codec = codec_of(mime_type)
+    cdef int verdict, i, size, forwarded = 0
+    cdef Py_ssize_t data_size = len(data)
+    cdef uint8_t* packet = _input.copy(data)
+    cdef uint8_t* out = _output.room(2000)
+    rewriter_init(&rewriter, 90000, 0)
+    with nogil:
+        for i in range(count):
+            if data_size >= 4:
+                store_u16(packet + 2, <uint16_t>i)
+            if rtp_parse_untrusted(packet, data_size, &view) or recv_stream_receive(&receiving.stream, &view, i):
+                continue
+            _describe(codec, &view)
+            verdict = selector.select(&view)
+            if verdict == DROP:
+                rewriter_drop(&rewriter, &view)
+            elif rewriter_forward(&rewriter, &view, verdict == SWITCH, i, &numbers) == 0:
+                size = rtp_write_packet(
+                    &plan.plan, &view, 100, numbers.seq, numbers.timestamp, 1, i, out, 2000, &marks)
+                send_stream_sent(&sending.stream, &view, numbers.seq, numbers.timestamp, size, i)
+                forwarded += 1
+    return forwarded

@@ -48,3 +48,10 @@ def test_a_selector_is_found_by_its_name() -> None:
         selector.register("passthrough", selector.Selector)
     with pytest.raises(ValueError, match="no selector is named 'nothing'; registered: passthrough"):
         selector.create("nothing", video=True)
+
+
+@pytest.mark.parametrize(("payload", "forwarded"), [("1000", 70_000), ("1001", 0)])
+def test_packets_flow_from_parsing_to_writing(payload: str, forwarded: int) -> None:
+    data = bytes.fromhex("8060 0000 00000000 00000001") + bytes.fromhex(payload)
+    chosen = selector.create("passthrough", video=True)
+    assert probe.forward_many(data, "video/vp8", probe.Plan(), chosen, 70_000) == forwarded
