@@ -20,7 +20,9 @@ FILE_BYTES = 16 * 1024 * 1024
 FILE_COUNT = 5
 STRUCK = "[secret]"
 # Names of facts that are secrets whatever their value.
-SECRET_NAME = re.compile(r"token|secret|password|passwd|credential|authorization|cookie|private_key|master_key|\bresume\b")
+SECRET_NAME = re.compile(
+    r"token|secret|password|passwd|credential|authorization|cookie|private_key|master_key|\bresume\b"
+)
 # Values that are secrets wherever they stand: bearer headers, JWTs, passwords within URLs.
 SECRET_TEXT = re.compile(
     r"(?i:bearer\s+)[A-Za-z0-9._~+/=-]+"

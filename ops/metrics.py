@@ -1,4 +1,4 @@
-"""The figures of a signaling front, as prometheus-client instruments. The registry is an argument, never the global one."""
+"""The figures of a signaling front, as prometheus-client instruments over a registry that is handed in."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ import trio
 from prometheus_client import CollectorRegistry
 from quart import Response, request
 from quart_trio import QuartTrio
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, NotFound
 
 from ops.metrics import SignalingMetrics
 from signaling.api import operations, rest
@@ -86,8 +86,8 @@ def make_app(
         return await _http_error(error, web_client)
 
     @app.errorhandler(Exception)
-    async def failed(_error: Exception) -> Response:
-        log.exception("a request failed", path=request.path)
+    async def failed(error: Exception) -> Response:
+        log.error("a request failed", route=str(request.url_rule), exc_info=error)
         return problem(CallError(CallErrorCode.INTERNAL, "The server failed to do this; its log has the reason."))
 
     @app.get("/")
@@ -98,6 +98,8 @@ def make_app(
 
     @app.get("/<path:_path>")
     async def file(_path: str) -> Response:
+        if request.path.startswith(API_PATHS):
+            raise NotFound
         return await _serve_file(web_client, request.path)
 
     @app.after_request
@@ -210,7 +212,7 @@ class Front:
         if origin is None or "*" in self._config.allowed_origins or origin in self._config.allowed_origins:
             return True
         try:
-            return urlsplit(origin).netloc == headers.get(b"host")
+            return bool(urlsplit(origin).netloc == headers.get(b"host"))
         except ValueError:
             return False
 

@@ -233,7 +233,7 @@ class Calls:
     # ---- transports ----
 
     async def create_transport(self, peer: Peer, direction: Direction) -> pb.WebRtcTransportInfo:
-        """Make the peer's send or recv transport. Raises CallError `bad_state` (there is one), `limit`, `unavailable`."""
+        """Make the peer's send or recv transport. Raises CallError `bad_state` (there is one), `limit`."""
         rooms.check_transport(peer, direction, self.limits, self.wall_clock())
         transport = Transport(new_id(), direction)
         peer.transports[transport.id] = transport
@@ -412,7 +412,7 @@ class Calls:
         consumer.paused = True
 
     async def resume_consumer(self, peer: Peer, consumer_id: str) -> None:
-        """Receive (again). The node asks the sender for a keyframe by itself; one is asked for anew if it was flowing."""
+        """Receive (again). The node asks the sender for a keyframe."""
         consumer = peer.consumer(consumer_id)
         await self.ask(self.node.resume, pb.ResumeRequest(kind=pb.EntityKind.CONSUMER, id=consumer.id))
         consumer.paused = False
@@ -476,7 +476,7 @@ class Calls:
         peer.notify("transportState", {"transportId": transport_id, "iceState": ice_state, "dtlsState": dtls_state})
 
     def transport_closed(self, transport_id: str, reason: str) -> None:
-        """A transport died on the node. A browser makes a new one; a WHIP or WHEP peer is its transport, so it leaves."""
+        """A transport died on the node. A browser makes a new one; a WHIP or WHEP peer is its transport and leaves."""
         found = self._transports.get(transport_id)
         if found is None:
             return

@@ -66,7 +66,7 @@ class Client:
         return ""
 
 
-class _Ids(m.Wire):
+class _Ids(rtp_json.Wire):
     """Only what `lane_of` looks at."""
 
     transport_id: m.Id | None = None
@@ -246,7 +246,7 @@ async def _change_display_name(client: Client, data: m.ChangeDisplayName) -> Rep
 class Method:
     """One row of the protocol."""
 
-    shape: type[m.Wire]
+    shape: type[rtp_json.Wire]
     handler: Callable[[Client, Any], Awaitable[Reply]]
 
 

@@ -41,7 +41,7 @@ class SignalingError(Exception):
 _NODE_CODES = {
     ErrorCode.INVALID_ARGUMENT: CallErrorCode.BAD_REQUEST,
     ErrorCode.NOT_FOUND: CallErrorCode.NOT_FOUND,
-    ErrorCode.ALREADY_EXISTS: CallErrorCode.INTERNAL,  # the front chooses the ids, so a clash is never the client's doing
+    ErrorCode.ALREADY_EXISTS: CallErrorCode.INTERNAL,  # we choose the ids: a clash is never the client's doing
     ErrorCode.FAILED_PRECONDITION: CallErrorCode.BAD_STATE,
     ErrorCode.UNIMPLEMENTED: CallErrorCode.UNSUPPORTED,
     ErrorCode.RESOURCE_EXHAUSTED: CallErrorCode.LIMIT,

@@ -2,11 +2,12 @@
 
 Each class here overrides as little of hypercorn 0.18 as its fault needs:
 
-- an exception while one connection is handled reached the listener and stopped the whole server (one stray byte after an
-  upgrade request was enough): `Connection` contains it;
+- an exception while one connection is handled reached the listener and stopped the whole server (one stray byte after
+  an upgrade request was enough): `Connection` contains it;
 - sends were shielded from cancellation, so that a client which stops reading could hold up the shutdown: a send has a
   deadline and can be cancelled, which breaks that connection, for half a frame may be out;
-- closing at once lost what the client had not read yet (a close frame, an error page): `Connection` lingers for a moment;
+- closing at once lost what the client had not read yet (a close frame, an error page), and a cancelled close did
+  nothing: `Connection` lingers for a moment, and ends then whatever its tasks wait for;
 - events for an application that has returned filled a queue nobody reads, and the connection never ended: `Tasks`;
 - permessage-deflate was always accepted, at 100 KiB a socket: it is never offered back;
 - messages were measured in characters and one too large left its socket open: `Frames`, `WebSocketStream`;
@@ -16,10 +17,11 @@ Each class here overrides as little of hypercorn 0.18 as its fault needs:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from io import BytesIO, StringIO
-from typing import Any
+from typing import Any, cast
 
 import h11
 import structlog
@@ -69,18 +71,19 @@ class Tasks(TaskGroup):
             except trio.BrokenResourceError:
                 await trio.lowlevel.checkpoint()
 
-        self._nursery.start_soon(run)
+        self.spawn(run)
         return deliver
 
     def cancel(self) -> None:
         """End all of them."""
-        self._nursery.cancel_scope.cancel()
+        if self._nursery is not None:
+            self._nursery.cancel_scope.cancel()
 
 
 class Frames(WebsocketBuffer):
     """One message in the making, measured in bytes as it comes over the wire."""
 
-    def extend(self, event: Message) -> None:
+    def extend(self, event: Message[Any]) -> None:
         self.length += len(event.data.encode()) if isinstance(event, TextMessage) else len(event.data)
         if self.length > self.max_length:
             raise FrameTooLargeError
@@ -129,7 +132,7 @@ class WebSocketStream(WSStream):
                     )
                     await self.send(StreamClosed(stream_id=self.stream_id))
                     return
-                if event.message_finished:
+                if event.message_finished and self.app_put is not None:
                     await self.app_put(self.buffer.to_message())
                     self.buffer.clear()
             elif isinstance(event, Ping):
@@ -141,7 +144,7 @@ class WebSocketStream(WSStream):
                 return
 
     async def _send_pings(self) -> None:
-        interval = float(self.config.websocket_ping_interval)
+        interval = self.config.websocket_ping_interval or math.inf
         while not self._over.is_set():
             with trio.move_on_after(interval):
                 await self._over.wait()
@@ -170,6 +173,7 @@ class Http(H11Protocol):
         arguments = (self.app, self.config, self.context, self.task_group, self.ssl, self.client, self.server)
         if _is_upgrade(request):
             self.stream = WebSocketStream(*arguments, self.stream_send, STREAM_ID)
+            assert isinstance(self.connection, h11.Connection)
             self.connection = H11WSConnection(self.connection)
         else:
             self.stream = HTTPStream(*arguments, self.stream_send, STREAM_ID)
@@ -205,7 +209,7 @@ class Connection(TCPServer):
         write_seconds: float,
         on_fault: Callable[[], None],
     ) -> None:
-        super().__init__(app, config, context, ConnectionState({}), stream)
+        super().__init__(app, config, context, ConnectionState({}), cast("Any", stream))
         self._write_seconds = write_seconds
         self._on_fault = on_fault
         self._reading = False
@@ -228,9 +232,10 @@ class Connection(TCPServer):
         socket = self.stream.socket
         client = parse_socket_addr(socket.family, socket.getpeername())
         server = parse_socket_addr(socket.family, socket.getsockname())
-        async with Tasks() as tasks:
-            self._task_group = tasks
-            self.protocol = Http(
+        tasks = Tasks()
+        async with tasks:
+            self._task_group = self._tasks = tasks
+            http = Http(
                 self.app,
                 self.config,
                 self.context,
@@ -241,6 +246,7 @@ class Connection(TCPServer):
                 server,
                 self.protocol_send,
             )
+            self.protocol = cast("Any", http)  # a ProtocolWrapper only ever chooses between HTTP versions
             await self.idle_task.restart(tasks, self._idle_timeout)
             await self._read_data()
 
@@ -299,4 +305,4 @@ class Connection(TCPServer):
         with self._linger_scope:
             await trio.sleep(LINGER_SECONDS)
             # The reader may wait for something that does not come any more, so its task ends too.
-            self._task_group.cancel()
+            self._tasks.cancel()

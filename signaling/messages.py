@@ -110,7 +110,7 @@ class Produce(Wire):
     kind: Literal["audio", "video"]
     rtp_parameters: RtpParameters
     paused: bool = False
-    app_data: dict[str, Any] = {}
+    app_data: dict[str, Any] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_size("appData", self.app_data, APP_DATA_BYTES)

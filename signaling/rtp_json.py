@@ -27,7 +27,7 @@ Parameters = Annotated[dict[ShortText, Value], Meta(max_length=32)]
 INT64 = 1 << 63
 
 
-class Wire(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
+class Wire(msgspec.Struct, rename="camel", kw_only=True):
     """A JSON object in camelCase."""
 
 
@@ -120,7 +120,7 @@ class RtpParameters(Wire):
     mid: ShortText = ""
     header_extensions: Annotated[list[RtpHeaderExtensionParameters], Meta(max_length=32)] = []
     encodings: Annotated[list[RtpEncodingParameters], Meta(max_length=8)] = []
-    rtcp: RtcpParameters = RtcpParameters()
+    rtcp: RtcpParameters = msgspec.field(default_factory=RtcpParameters)
     msid: Text = ""
 
 

@@ -6,7 +6,7 @@ import errno
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import structlog
 import trio
@@ -49,7 +49,7 @@ class StructlogLogger(Logger):
 
     def __init__(self, _config: Config) -> None:
         self.access_logger = None
-        self.error_logger = structlog.stdlib.get_logger("hypercorn")
+        self.error_logger = cast("Any", structlog.stdlib.get_logger("hypercorn"))
 
     async def access(self, request: Any, response: Any, request_time: float) -> None:
         log.debug(
@@ -62,7 +62,7 @@ class StructlogLogger(Logger):
 
 def _hypercorn_config(config: SignalingConfig) -> Config:
     settings = Config()
-    settings.logger_class = StructlogLogger
+    settings.logger_class = cast("Any", StructlogLogger)
     settings.include_server_header = False
     settings.keep_alive_max_requests = KEEP_ALIVE_REQUESTS
     settings.keep_alive_timeout = 15.0
@@ -155,20 +155,22 @@ class _Shell:
 
     async def serve(self, task_status: trio.TaskStatus[Serving]) -> None:
         """Run until cancelled, then stop in good order."""
-        async with trio.open_nursery() as nursery:
-            await nursery.start(self._run)
-            # From here on a cancelled caller does not cut the clients off: we do, after telling them.
-            self._scope.shield = True
-            address = self._listeners[0].socket.getsockname()
-            log.info("signaling serves", host=address[0], port=address[1])
-            task_status.started(Serving(address[0], address[1]))
-            try:
-                await trio.sleep_forever()
-            finally:
-                await self._stop()
-                self._scope.cancel()
-        with trio.move_on_after(self._config.stop_seconds * 0.25, shield=True):
-            await self._history.flush(self._database)
+        try:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(self._run)
+                # From here on a cancelled caller does not cut the clients off: we do, after telling them.
+                self._scope.shield = True
+                address = self._listeners[0].socket.getsockname()
+                log.info("signaling serves", host=address[0], port=address[1])
+                task_status.started(Serving(address[0], address[1]))
+                try:
+                    await trio.sleep_forever()
+                finally:
+                    await self._stop()
+                    self._scope.cancel()
+        finally:
+            with trio.move_on_after(self._config.stop_seconds * 0.25, shield=True):
+                await self._history.flush(self._database)
 
     async def _stop(self) -> None:
         with trio.move_on_after(self._config.stop_seconds * 0.6, shield=True) as farewell:
@@ -213,7 +215,7 @@ class _Shell:
 
 @asynccontextmanager
 async def _lifespan(app: QuartTrio) -> AsyncIterator[None]:
-    """What an ASGI server's lifespan does for Quart: its start and stop hooks, and a nursery for its background tasks."""
+    """What an ASGI server's lifespan does for Quart: start and stop hooks, and a nursery for background tasks."""
     async with trio.open_nursery() as nursery:
         app.nursery = nursery
         await app.startup()

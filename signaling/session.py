@@ -2,7 +2,7 @@
 and one worker per transport so that requests which touch it run in order of arrival.
 
 Whatever a client does wrong costs its own socket at most. A client that stops reading is cut: its queue is bounded and
-each frame has a deadline. A peer outlives its socket for a few seconds (`Calls.carrier_lost`), so that `resume` finds it.
+each frame has a deadline. A peer outlives its socket for a few seconds (`Calls.carrier_lost`): `resume` finds it.
 """
 
 from __future__ import annotations
@@ -194,27 +194,27 @@ class Session:
         now = trio.current_time()
         if isinstance(message, bytes):
             self._take_patience(now)
-            error = CallError(CallErrorCode.BAD_REQUEST, "Text frames only: this one is binary.")
-            raise _Refused(None, "invalid", error)
+            raise _Refused(None, "invalid", CallErrorCode.BAD_REQUEST, "Text frames only: this one is binary.")
         try:
             request = messages.decode_request_untrusted(message)
         except CallError as error:
             self._take_patience(now)
-            raise _Refused(None, "invalid", error) from None
+            raise _Refused(None, "invalid", error.code, error.message) from None
         method = request.method if request.method in METHODS else "unknown"
-        if request.id in self._open:
+        refusal = self._why_not(request, now)
+        if refusal is not None:
             self._take_patience(now)
-            error = CallError(CallErrorCode.DUPLICATE_ID, f"id: request {request.id} is not answered yet.")
-            raise _Refused(request.id, method, error)
-        if len(self._open) >= self._limits.open_requests:
-            self._take_patience(now)
-            error = CallError(CallErrorCode.LIMIT, f"At most {self._limits.open_requests} open requests; wait.")
-            raise _Refused(request.id, method, error)
-        if not self._bucket.take(now):
-            self._take_patience(now)
-            error = CallError(CallErrorCode.LIMIT, f"At most {self._limits.requests_per_second:g} requests a second.")
-            raise _Refused(request.id, method, error)
+            raise _Refused(request.id, method, *refusal)
         return Pending(request.id, request.method, request.data, now)
+
+    def _why_not(self, request: messages.Request, now: float) -> tuple[CallErrorCode, str] | None:
+        if request.id in self._open:
+            return CallErrorCode.DUPLICATE_ID, f"id: request {request.id} is not answered yet."
+        if len(self._open) >= self._limits.open_requests:
+            return CallErrorCode.LIMIT, f"At most {self._limits.open_requests} open requests; wait."
+        if not self._bucket.take(now):
+            return CallErrorCode.LIMIT, f"At most {self._limits.requests_per_second:g} requests a second."
+        return None
 
     def _take_patience(self, now: float) -> None:
         """Refusals cost us too: who goes on and on is cut."""
@@ -261,11 +261,11 @@ class Session:
 class _Refused(Exception):
     """A frame that is answered at once."""
 
-    def __init__(self, request_id: int | None, method: str, error: CallError) -> None:
-        super().__init__(error.message)
+    def __init__(self, request_id: int | None, method: str, code: CallErrorCode, message: str) -> None:
+        super().__init__(message)
         self.request_id = request_id
         self.method = method
-        self.error = error
+        self.error = CallError(code, message)
 
 
 class Sessions:
@@ -277,14 +277,14 @@ class Sessions:
         self._limits = limits
         self._metrics = metrics
         self._sessions: set[Session] = set()
-        self._stopping = False
+        self._stopping = trio.Event()
         self._none_left = trio.Event()
 
     async def serve(self, socket: Socket) -> None:
         """One accepted socket, until it ends."""
-        if self._stopping or len(self._sessions) >= self._limits.sockets:
+        if self._stopping.is_set() or len(self._sessions) >= self._limits.sockets:
             self._metrics.sockets_cut.labels("server full").inc()
-            await socket.close(TRY_LATER, "server stopping" if self._stopping else "server full")
+            await socket.close(TRY_LATER, "server stopping" if self._stopping.is_set() else "server full")
             return
         session = Session(socket, self._calls, self._authoriser, self._limits, self._metrics)
         self._sessions.add(session)
@@ -294,12 +294,12 @@ class Sessions:
         finally:
             self._sessions.discard(session)
             self._metrics.sockets.dec()
-            if self._stopping and not self._sessions:
+            if self._stopping.is_set() and not self._sessions:
                 self._none_left.set()
 
     async def stop(self) -> None:
-        """Say `serverStopping` to every client and close with 1001; returns once all are gone. Bound it with a deadline."""
-        self._stopping = True
+        """Say `serverStopping` to every client and close with 1001. Returns once all are gone: bound it."""
+        self._stopping.set()
         if not self._sessions:
             return
         for session in list(self._sessions):

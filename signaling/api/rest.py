@@ -55,7 +55,7 @@ def reply(body: shapes.Body, status: int = 200) -> Response:
     return Response(msgspec.json.encode(body), status, content_type="application/json")
 
 
-def decode_body_untrusted(raw: bytes, shape: type[S]) -> S:
+def decode_body_untrusted(raw: str | bytes, shape: type[S]) -> S:
     """A JSON body; an empty one is `{}`. Raises nothing but CallError `bad_request`."""
     try:
         return msgspec.json.decode(raw or b"{}", type=shape)
@@ -75,7 +75,7 @@ def number_untrusted(name: str, default: int, least: int, most: int) -> int:
 
 def show_room(name: str, live: Room | None, kept: dict[str, Any] | None) -> shapes.RoomShown:
     """What we know of a room from both places."""
-    peers = [] if live is None else [peer for peer in live.peers.values()]
+    peers = [] if live is None else list(live.peers.values())
     return shapes.RoomShown(
         name=name,
         title="" if kept is None else kept["title"],

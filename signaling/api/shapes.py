@@ -12,7 +12,7 @@ from signaling.messages import RoomName
 UnixMs = Annotated[int, Meta(description="Unix milliseconds")]
 
 
-class Body(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
+class Body(msgspec.Struct, rename="camel", kw_only=True):
     """A JSON object in camelCase."""
 
 

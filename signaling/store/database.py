@@ -87,7 +87,7 @@ def _first_line(error: Exception) -> str:
 
 
 def migrate(url: str) -> None:
-    """Bring the schema to the newest version. Blocks. Its connection is not pooled: a failed migration leaves no lock."""
+    """Bring the schema to the newest version. Blocks. Not pooled, so that a failed migration leaves no lock."""
     engine = sa.create_engine(url, poolclass=NullPool)
     settings = alembic.config.Config()
     settings.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))

@@ -1,4 +1,4 @@
-"""The tables, as SQLAlchemy Core. Times are Unix milliseconds. Plain SQL types only: SQLite and PostgreSQL both have them.
+"""The tables, as SQLAlchemy Core. Times are Unix milliseconds. Plain types that SQLite and PostgreSQL both have.
 
 A change here needs a migration in `migrations/versions`; a test compares the two.
 """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import structlog
 import trio
 from sqlalchemy.exc import SQLAlchemyError
@@ -52,8 +54,7 @@ class History:
             if not batch:
                 return
             try:
-                facts = tuple(batch)
-                await database.run(lambda connection: write_history(connection, facts))
+                await database.run(partial(write_history, happenings=tuple(batch)))
             except SQLAlchemyError as error:
                 self._metrics.history_dropped.inc(len(batch))
                 log.error("history was not written", facts=len(batch), error=type(error).__name__)
