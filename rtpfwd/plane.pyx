@@ -566,7 +566,7 @@ cdef class Plane:
             "retransmitted_bytes": copy.stream.retransmitted_bytes,
             "not_found": copy.stream.not_found,
             "too_soon": copy.stream.too_soon,
-            "fraction_lost": copy.stream.fraction_lost / 256,
+            "fraction_lost": copy.stream.fraction_lost / 256.0,
             "lost": copy.stream.cumulative_lost,
             "jitter_ms": copy.stream.jitter * 1e3 / copy.stream.clock_rate,
             "rtt_ms": copy.stream.rtt / 1e6,
