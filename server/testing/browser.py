@@ -74,6 +74,7 @@ class PeerConnection:
         self.sources: list[Source] = []
         self.sinks: list[Sink] = []
         self.unclaimed = 0  # media packets that belong to no sink
+        self.replayed = 0  # copies that the network made, refused by SRTP
         self._random = random.Random(seed)
         self._fragment = f"fake{seed}"
         self._password = f"{seed:024d}"
@@ -122,7 +123,12 @@ class PeerConnection:
             self._dtls.receive_untrusted(data, now)
             self._drain_dtls(now)
         elif self._recv_session is not None:
-            self._receive_media(data, kind, now)
+            try:
+                self._receive_media(self._recv_session, data, kind, now)
+            except pylibsrtp.Error as error:
+                if "replay" not in str(error):
+                    raise
+                self.replayed += 1
 
     def next_timeout(self) -> int | None:
         """The soonest of everything."""
@@ -220,14 +226,13 @@ class PeerConnection:
         for source in self.sources:
             source.start(now)
 
-    def _receive_media(self, data: bytes, kind: demux.Kind, now: int) -> None:
-        assert self._recv_session is not None
+    def _receive_media(self, session: pylibsrtp.Session, data: bytes, kind: demux.Kind, now: int) -> None:
         if kind is demux.Kind.RTCP:
-            for part in rtp.parse_rtcp(self._recv_session.unprotect_rtcp(data)):
+            for part in rtp.parse_rtcp(session.unprotect_rtcp(data)):
                 for source in self.sources:
                     source.receive_rtcp(part)
             return
-        packet = RtpPacket.parse(self._recv_session.unprotect(data))
+        packet = RtpPacket.parse(session.unprotect(data))
         for sink in self.sinks:
             if packet.ssrc in (sink.config.ssrc, sink.config.rtx_ssrc):
                 sink.receive_rtp(packet, now)

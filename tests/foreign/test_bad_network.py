@@ -10,7 +10,7 @@ from playwright.sync_api import Page
 
 from server.testing.emulator import NetworkPair
 from server.testing.netem import MS, LinkConfig
-from tests.foreign.browsers import chromium, eventually, inbound, join, remote_tiles
+from tests.foreign.browsers import chromium, eventually, inbound, join
 from tests.foreign.sightline_up import sightline_up
 from tests.needs import need_network_namespaces
 
