@@ -91,7 +91,7 @@ def up(**options: Any) -> None:
     refusal: Exception | None = None
     try:
         media, front = _configs(options)
-        configure_logging(level=options["log_level"], log_dir=options["log_dir"])
+        configure_logging(level=options["log_level"], directory=options["log_dir"])
         trio.run(_serve, media, front)
     except* (LocalError, SignalingError) as refused:
         refusal = _first(refused)  # raising in here would wrap the exit in a group
