@@ -23,7 +23,7 @@ _HASHES = {"sha-256": 32, "sha-384": 48, "sha-512": 64}
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`{|}~0-9A-Za-z]+")
 _ICE_CHARS = re.compile(r"[A-Za-z0-9+/\-_=]+")  # ice-char of RFC 8839, and two that libraries use all the same
-_RID = re.compile(r"[A-Za-z0-9_-]{1,16}")  # 16 is what the one-byte header extension carries
+_RID = re.compile(r"[A-Za-z0-9_-]{1,16}")  # 16 is what a one-byte header extension carries, of a mid too
 _HEX_PAIRS = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2})*")
 _PRINTABLE = re.compile(r"[\x20-\x7e]+")
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
@@ -124,7 +124,7 @@ def _group(draft: Draft, number: int, value: str) -> None:
 
 
 def _mid(draft: Draft, number: int, value: str) -> None:
-    draft.mid = _matching(number, value, _TOKEN, 32, "mid")
+    draft.mid = _matching(number, value, _TOKEN, 16, "mid")
 
 
 def _bundle_only(draft: Draft, number: int, value: str) -> None:

@@ -40,19 +40,15 @@ def ffmpeg(url: str, *options: str) -> Iterator[subprocess.Popen[str]]:
         process.stderr.close()
 
 
-async def published(server: Sightline, room: str) -> None:
-    """Wait until WHEP no longer says 409: an offer that can't succeed asks without making a session."""
+async def wait_for_status(server: Sightline, room: str, status: int) -> None:
+    """POST an offer that can't succeed until WHEP says 422 (somebody sends) or 409 (nobody does)."""
     offer = viewer()
     await offer.setLocalDescription(await offer.createOffer())
     text = offer.localDescription.sdp.replace("VP8", "VP7").replace("H264", "H261").replace("opus", "speex")
     await offer.close()
+    url = f"{server.url}/whep/{room}"
     async with asyncio.timeout(15):
-        while True:
-            url = f"{server.url}/whep/{room}"
-            reply = await asyncio.to_thread(request, "POST", url, text, Content_Type="application/sdp")
-            if reply.status != 409:
-                assert reply.status == 422, reply.body
-                return
+        while (await asyncio.to_thread(request, "POST", url, text, Content_Type="application/sdp")).status != status:
             await asyncio.sleep(0.1)
 
 
@@ -60,7 +56,7 @@ async def published(server: Sightline, room: str) -> None:
 def test_ffmpeg_is_watched(live_server: Sightline, room: str, options: tuple[str, ...]):
     async def scenario() -> None:
         with on_loopback(), ffmpeg(f"{live_server.url}/whip/ffmpeg-{room}?name=ffmpeg", *options):
-            await published(live_server, f"ffmpeg-{room}")
+            await wait_for_status(live_server, f"ffmpeg-{room}", 422)
             async with session(live_server.url, f"/whep/ffmpeg-{room}?peer=ffmpeg", viewer()) as watching:
                 assert "H264" in watching.answer
                 await watching.seen.until(frames=30, audio_frames=30)
@@ -73,13 +69,12 @@ def test_ffmpeg_is_watched(live_server: Sightline, room: str, options: tuple[str
 def test_ffmpeg_leaves_when_it_stops(live_server: Sightline):
     async def scenario() -> None:
         with on_loopback(), ffmpeg(f"{live_server.url}/whip/stops") as process:
-            await published(live_server, "stops")
+            await wait_for_status(live_server, "stops", 422)
             async with session(live_server.url, "/whep/stops", viewer()) as watching:
                 await watching.seen.until(frames=5, audio_frames=5)
                 process.terminate()
-                async with asyncio.timeout(10):
-                    while (await asyncio.to_thread(request, "DELETE", watching.url)).status == 200:
-                        pytest.fail("the viewer's session was still there")
-                    await asyncio.sleep(0)
+                await wait_for_status(live_server, "stops", 409)
+                reply = await asyncio.to_thread(request, "DELETE", watching.url)
+                assert reply.status == 404, "the viewer's session has ended with its source"
 
     asyncio.run(scenario())
