@@ -83,7 +83,7 @@ cdef void _consume(PlaneState* s, Consumer* c, int32_t index, int64_t now) noexc
                 c.selector_drops += 1
             else:
                 c.drops += 1
-    if c.producer.video and (<Selector>c.selector).wants_keyframe():
+    if c.producer.video and can_send(c.transport) and (<Selector>c.selector).wants_keyframe():
         request_keyframe_for(s, c, now)
 
 

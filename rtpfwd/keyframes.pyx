@@ -105,7 +105,7 @@ cdef void keyframe_received(Encoding* e) noexcept nogil:
 cdef bint _somebody_waits(Encoding* e) noexcept nogil:
     cdef Consumer* c = e.producer.consumers
     while c != NULL:
-        if not c.paused and _wanted(c) == e and (<Selector>c.selector).wants_keyframe():
+        if not c.paused and can_send(c.transport) and _wanted(c) == e and (<Selector>c.selector).wants_keyframe():
             return True
         c = c.next_of_producer
     return False

@@ -16,12 +16,14 @@ cdef enum:
     GSO_BYTES = 65000       # of one message
     CONTROL_SIZE = 24       # bytes: CMSG_SPACE(sizeof(uint16_t))
     MAX_SOCKETS = 1024
+    GSO_ERRORS = 64         # refusals in a row after which a socket segments no more
 
 
 cdef struct LaneSocket:
     int fd          # -1: free
     int ipv6        # the socket is AF_INET6: IPv4 addresses go mapped
     int gso         # UDP_SEGMENT is believed to work
+    int gso_errors  # segmented messages refused in a row
     int errors      # receive errors in a row
 
 
@@ -71,4 +73,5 @@ cdef class Lane:
     cdef void flush(self, Outgoing* out, int count) noexcept nogil
     cdef int send_run(self, Outgoing* out, int count, int* waited) noexcept nogil
     cdef int build(self, LaneSocket* socket, Outgoing* out, int count, int* taken) noexcept nogil
+    cdef void refused_segments(self, LaneSocket* socket, int error) noexcept nogil
     cdef void send_singly(self, LaneSocket* socket, Outgoing* out, int count) noexcept nogil

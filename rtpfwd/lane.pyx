@@ -5,11 +5,11 @@ remove_socket returns only when the loop can't be using the socket; and the plan
 works and never during a system call. What is to be sent is swapped out of the plane (plane_collect) before the plane
 is unlocked, so Python's commands may run while datagrams leave.
 
-With UDP segmentation offload (UDP_SEGMENT) datagrams of one size to one destination leave as one message. A kernel or
-device that refuses it costs one failed call: the socket goes back to plain datagrams for good.
+With UDP segmentation offload (UDP_SEGMENT) datagrams of one size to one destination leave as one message. What the
+kernel refuses goes out again singly, and after refusals that mean it the socket stays with single datagrams.
 """
 
-from libc.errno cimport EAGAIN, EINTR, EINVAL, EIO, EMSGSIZE, EOPNOTSUPP, errno
+from libc.errno cimport EAGAIN, EINTR, EIO, EOPNOTSUPP, errno
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
@@ -173,6 +173,7 @@ cdef class Lane:
         entry.fd = fd
         entry.ipv6 = name.sin6_family == AF_INET6
         entry.gso = getsockopt(fd, SOL_UDP, UDP_SEGMENT, &segment, &segment_length) == 0
+        entry.gso_errors = 0
         entry.errors = 0
         with nogil:
             pthread_mutex_lock(&self.turn)
@@ -398,6 +399,8 @@ cdef class Lane:
             if sent > 0:
                 self.figures.sent_messages += sent
                 self.figures.sent_datagrams += self.send_first[done + sent] - self.send_first[done]
+                if self.send_first[done + sent] - self.send_first[done] > sent:
+                    socket.gso_errors = 0
                 done += sent
             elif errno == EINTR:
                 continue
@@ -413,14 +416,19 @@ cdef class Lane:
                 # The error is of the first message alone: segmentation refused, no route, no memory.
                 index = self.send_first[done]
                 if self.send_first[done + 1] - index > 1:
-                    if socket.gso and errno in (EINVAL, EIO, EMSGSIZE, EOPNOTSUPP):
-                        socket.gso = False
-                        self.figures.gso_fallbacks += 1
+                    self.refused_segments(socket, errno)
                     self.send_singly(socket, out + index, self.send_first[done + 1] - index)
                 else:
                     self.figures.send_errors += 1
                 done += 1
         return taken
+
+    cdef void refused_segments(self, LaneSocket* socket, int error) noexcept nogil:
+        """A device that can't segment says so; one path with a small MTU must not cost every other its segmentation."""
+        socket.gso_errors += 1
+        if socket.gso and (error == EIO or error == EOPNOTSUPP or socket.gso_errors >= GSO_ERRORS):
+            socket.gso = False
+            self.figures.gso_fallbacks += 1
 
     cdef void send_singly(self, LaneSocket* socket, Outgoing* out, int count) noexcept nogil:
         """One call for each datagram of a message that the kernel refused whole."""

@@ -1,4 +1,4 @@
-"""Foreign ends for plane tests: publishers and viewers over pylibsrtp, in virtual time. No code of the plane's is used."""
+"""Foreign ends for plane tests: publishers and viewers over pylibsrtp, in virtual time."""
 
 from __future__ import annotations
 
