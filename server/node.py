@@ -75,7 +75,9 @@ async def serve_node(
         ipv6=bounds[0].ipv6,
     )
     limits = config.limits
-    planes = [Plane(max_transports=limits.max_transports, max_streams=limits.max_streams) for _ in range(config.lanes)]
+    # A plane admits four addresses per transport on average. Twice the transports make room for eight each.
+    places = min(2 * limits.max_transports, 65536)
+    planes = [Plane(max_transports=places, max_streams=limits.max_streams) for _ in range(config.lanes)]
     core = MediaCore(
         planes,
         [ice_candidates(addresses, bound.port, tcp=bound.tcp is not None) for bound in bounds],
@@ -88,7 +90,7 @@ async def serve_node(
         connections=config.max_tcp_connections, connections_per_source=config.max_tcp_connections_per_source
     )
     shells = [
-        LaneShell(index, plane, bound, tcp_limits, limits.max_transports)
+        LaneShell(index, plane, bound, tcp_limits, limits.max_plain_transports)
         for index, (plane, bound) in enumerate(zip(planes, bounds, strict=True))
     ]
     watchers = Watchers(config.max_watchers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol
@@ -24,6 +25,8 @@ from server.media.stats import dump, stats
 from server.rtc.address import Address
 from server.rtc.ortc import UnsupportedCodec
 from server.rtc.parameters import DtlsFingerprint, DtlsParameters
+
+log = logging.getLogger(__name__)
 
 # Most special first. Every other LocalError says that the request can't be right.
 _CODES: tuple[tuple[type[LocalError], ErrorCode], ...] = (
@@ -60,6 +63,9 @@ async def _answering() -> AsyncIterator[None]:
         raise NodeError(code, str(refused)) from refused
     except errors.Broken as broken:
         raise NodeError(ErrorCode.INTERNAL, str(broken)) from broken
+    except Exception as error:  # the carrier's caller must not die of our faults
+        log.exception("a command failed by a fault of this node")
+        raise NodeError(ErrorCode.INTERNAL, "the command failed by a fault of this node; its log says more") from error
 
 
 class LocalNode:

@@ -17,7 +17,7 @@ BUFFERED_EVENTS = 4096  # per watcher; closing one large room is a few hundred
 class _Watcher:
     """One reader's buffer, and the iterator that it reads from.
 
-    Once an event is lost, all are until the reader has emptied the buffer: so WatchLagged stands where they are missing.
+    Once an event is lost, all are until the reader has emptied the buffer: WatchLagged stands where they are missing.
     """
 
     def __init__(self, buffered_events: int) -> None:

@@ -20,6 +20,7 @@ from server.io.clock import monotonic_ns
 from server.io.drive import Drive
 from server.io.sockets import BoundPort, open_udp
 from server.io.tcp import TcpLimits, TcpPaths
+from server.media.errors import LimitReached
 
 _BATCH = 256  # handed-off datagrams taken before other tasks get their turn
 
@@ -36,6 +37,7 @@ class LaneShell:
         self._max_sockets = max_sockets
         self._plain_sockets: dict[int, socket.socket] = {}
         self._drive: Drive | None = None
+        self._closed = False
         main = self.lane.add_socket(bound.udp.fileno())
         if main != 0:
             raise LocalError(f"the lane numbered its first socket {main}, not 0")
@@ -48,7 +50,7 @@ class LaneShell:
         """A datagram of Python's: at once over UDP, through the connection's queue over TCP."""
         if address[0] == "tcp":
             self.tcp.send(address, data)
-        else:
+        elif not self._closed:
             self.lane.send(socket, address, data)
 
     def wake(self) -> None:
@@ -61,15 +63,18 @@ class LaneShell:
             self.tcp.close(address)
 
     def open_socket(self, host: str, buffer_bytes: int) -> tuple[int, int]:
-        """A UDP socket of its own for a plain transport: (socket id, port). Raises LocalError."""
+        """A UDP socket of its own for a plain transport: (socket id, port). Raises LimitReached."""
         if len(self._plain_sockets) >= self._max_sockets:
-            raise LocalError(f"this lane serves {self._max_sockets} plain transports already")
-        udp = open_udp(host, 0, buffer_bytes=buffer_bytes)
+            raise LimitReached(f"lane {self.index} serves {self._max_sockets} plain transports, its limit")
+        try:
+            udp = open_udp(host, 0, buffer_bytes=buffer_bytes)
+        except LocalError as refused:
+            raise LimitReached(f"no socket for a plain transport: {refused}") from refused
         try:
             number = self.lane.add_socket(udp.fileno())
-        except BaseException:
+        except (OSError, RuntimeError) as refused:
             udp.close()
-            raise
+            raise LimitReached(f"no socket for a plain transport: {refused}") from refused
         self._plain_sockets[number] = udp
         return number, int(udp.getsockname()[1])
 
@@ -84,6 +89,7 @@ class LaneShell:
         """Close every socket. The lane must have stopped."""
         for number in list(self._plain_sockets):
             self.release(number)
+        self._closed = True
         self.lane.remove_socket(0)
         self.bound.close()
 
@@ -108,8 +114,8 @@ class LaneShell:
     def _ingest(self, address: Address, packets: list[bytes]) -> None:
         """Packets read from a TCP connection: into the plane, as if the lane had received them."""
         self.plane.ingest([(0, address, packet) for packet in packets], monotonic_ns())
-        while not self.pump():
-            pass
+        if not self.pump():
+            os.eventfd_write(self.lane.handoff_fd, 1)  # the rest in turn with everybody else's
         self.lane.wake()
 
     def _is_established(self, address: Address) -> bool:

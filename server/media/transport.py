@@ -19,6 +19,9 @@ from server.rtc import ortc
 from server.rtc.ice_lite import Path
 from server.rtc.parameters import MediaKind, RtpCapabilities, RtpParameters
 
+# mediasoup-client gives these to m-sections that it adds by itself: bandwidth probes and data channels.
+_RESERVED_MIDS = {"probator", "datachannel"}
+
 
 @dataclass(slots=True)
 class Shared:
@@ -40,7 +43,10 @@ class Transport:
     def __init__(self, transport_id: str, router: Router, shared: Shared, *, srtp: bool) -> None:
         self.id = transport_id
         self.router = router
-        self.handle = router.plane.add_transport(srtp=srtp)
+        try:
+            self.handle = router.plane.add_transport(srtp=srtp)
+        except RuntimeError as full:
+            raise LimitReached(f"lane {router.lane}: {full}; use another node") from full
         self.producers: dict[str, Producer] = {}
         self.consumers: dict[str, Consumer] = {}
         # The first producer's CNAME stays for all of them: sources of one participant share it (RFC 3550, 6.5.1).
@@ -64,6 +70,8 @@ class Transport:
             handle = self.router.plane.add_producer(self.handle, params)
         except ValueError as refused:
             raise InvalidArgument(f"producer on transport {self.id}: {refused}") from refused
+        except RuntimeError as full:
+            raise LimitReached(f"lane {self.router.lane}: {full}; use another node") from full
         self.cname = cname
         producer = Producer(
             producer_id, self, kind, ortc.producer_type(rtp), rtp, mapping, consumable, handle, paused=paused
@@ -104,6 +112,8 @@ class Transport:
             handle = self.router.plane.add_consumer(self.handle, producer.handle, params, now)
         except ValueError as refused:
             raise InvalidArgument(f"consumer on transport {self.id}: {refused}") from refused
+        except RuntimeError as full:
+            raise LimitReached(f"lane {self.router.lane}: {full}; use another node") from full
         self._next_mid = next_mid
         consumer = Consumer(consumer_id, self, producer, rtp, handle, paused=paused)
         self.consumers[consumer_id] = producer.consumers[consumer_id] = consumer
@@ -160,6 +170,8 @@ class Transport:
         """The MID of a new consumer and the counter after it. MIDs are never reused: a client keeps old ones."""
         taken = {consumer.rtp_parameters.mid for consumer in self.consumers.values()}
         if wanted:
+            if wanted in _RESERVED_MIDS or not (wanted.isascii() and wanted.isprintable()) or " " in wanted:
+                raise InvalidArgument(f"mid: {wanted!r} is no MID, or one that mediasoup's clients use themselves")
             if wanted in taken:
                 raise InvalidArgument(
                     f"mid: {wanted!r} is in use on transport {self.id}; leave it empty to have one chosen"

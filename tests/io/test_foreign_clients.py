@@ -14,6 +14,8 @@ from server.rtc.certificate import Certificate
 from tests.control.carriers import running_node
 from tests.io.aiortc_client import AsyncioThread, Client
 from tests.io.tcp_client import TcpClient
+from tests.io.test_plain import remote
+from tests.io.test_plain import speak as speak_udp
 
 OPUS = pb.RtpParameters(
     mid="0",
@@ -141,3 +143,32 @@ async def test_a_tcp_connection_that_ends_disconnects_its_transport():
             async with node.watch(pb.WatchRequest()) as events:
                 await stream.aclose()
                 assert (await anext(events)).transport_state.ice_state == "disconnected"
+
+
+@pytest.mark.parametrize("direction", ["udp to tcp", "tcp to udp"])
+async def test_media_crosses_between_udp_and_tcp(direction: str):
+    """The lane's thread and the connections of trio hand packets to each other."""
+    with trio.fail_after(20):
+        async with running_node() as handle:
+            node = handle.media_node
+            room = await node.create_router(pb.CreateRouterRequest(id="room"))
+            over_tcp, stream = await tcp_client(node, "tcp")
+            over_udp = await remote(node, "udp", "", comedia=False)
+            async with stream:
+                source, sink = direction.split(" to ")
+                producer = await node.produce(
+                    pb.ProduceRequest(transport_id=source, kind=pb.AUDIO, rtp_parameters=OPUS)
+                )
+                await node.consume(
+                    pb.ConsumeRequest(
+                        transport_id=sink, producer_id=producer.id, rtp_capabilities=room.rtp_capabilities
+                    )
+                )
+                talk = speak_udp if source == "udp" else speak
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(talk, over_udp if source == "udp" else over_tcp)
+                    listen = over_tcp.receive_rtp if sink == "tcp" else over_udp.receive
+                    packets = [await listen() for _ in range(20)]
+                    nursery.cancel_scope.cancel()
+                assert all(b"opus" in packet for packet in packets)
+            over_udp.socket.close()

@@ -231,3 +231,36 @@ def test_media_may_arrive_before_it_is_produced():
     assert producer.kind == "video"
     world.run(SECOND)
     assert bert.transport.dtls_state == "connected"
+
+
+def test_a_resumed_view_begins_with_a_keyframe():
+    world = World(seed=17)
+    anna, bert = connected(world), connected(world)
+    camera = world.publish(anna, video=True)
+    world.run(2 * SECOND)
+    view = world.watch(bert, camera, paused=True)
+    world.run(SECOND)
+    assert view.sink.figures.packets == 0
+    world.commands.resume(EntityKind.CONSUMER, view.consumer.id, world.now)
+    world.run(SECOND)
+    assert view.sink.figures.keyframes == 1
+    assert view.sink.figures.frames > 20
+
+
+def test_a_paused_producer_reaches_nobody_until_it_is_resumed():
+    world = World(seed=18)
+    anna, bert = connected(world), connected(world)
+    camera = world.publish(anna, video=True)
+    view = world.watch(bert, camera)
+    world.run(SECOND)
+    world.commands.pause(EntityKind.PRODUCER, camera.producer.id, world.now)
+    world.run(SECOND)
+    paused_at = view.sink.figures.packets
+    assert paused_at > 0
+    world.run(SECOND)
+    assert view.sink.figures.packets == paused_at
+    keyframes = view.sink.figures.keyframes
+    world.commands.resume(EntityKind.PRODUCER, camera.producer.id, world.now)
+    world.run(SECOND)
+    assert view.sink.figures.packets > paused_at
+    assert view.sink.figures.keyframes == keyframes + 1
