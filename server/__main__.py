@@ -96,7 +96,7 @@ def up(**options: Any) -> None:
     except* (LocalError, SignalingError) as refused:
         refusal = _first(refused)  # raising in here would wrap the exit in a group
     if refusal is not None:
-        print(f"sightline: {refusal}", file=sys.stderr)
+        print(f"sightline: {_in_options(str(refusal))}", file=sys.stderr)
         raise SystemExit(2)
 
 
@@ -122,6 +122,13 @@ def _configs(options: dict[str, Any]) -> tuple[MediaConfig, SignalingConfig]:
         ),
     )
     return media, front
+
+
+def _in_options(message: str) -> str:
+    """A refusal of a configuration, with its fields under the names that the command line gives them."""
+    for name, shown in {"listen_host": "--media-host", "media_port": "--media-port", "announced": "--announce"}.items():
+        message = message.replace(name, shown)
+    return message
 
 
 def _web_root(chosen: Path | None) -> Path:

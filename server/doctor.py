@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import platform
 import resource
 import socket
-import ssl
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from importlib.metadata import version
 from pathlib import Path
 
 import ifaddr
+from cryptography.hazmat.backends.openssl import backend as openssl
 from rich.console import Console
 from rich.table import Table
 
@@ -140,14 +142,13 @@ def _clock() -> Finding:
 
 def _crypto() -> Iterator[Finding]:
     try:
-        from rtpfwd import srtp
-
-        yield Finding("SRTP", Verdict.OK, str(srtp.backend()))
+        importlib.import_module("rtpfwd.lane")  # compares libsrtp's signatures too
+        yield Finding("SRTP", Verdict.OK, f"libsrtp, as in pylibsrtp {version('pylibsrtp')}")
     except ImportError as error:
         yield Finding("SRTP", Verdict.BAD, f"the forwarding plane is not usable: {error}", "Run `make compile`.")
     flags = _cpu_flags()
     useful = [flag for flag in ("aes", "pclmulqdq", "vaes", "vpclmulqdq", "sha_ni", "pmull", "sha1") if flag in flags]
-    seen = f"{ssl.OPENSSL_VERSION}; CPU: {' '.join(useful) or 'no crypto instructions'}"
+    seen = f"{openssl.openssl_version_text()}; CPU: {' '.join(useful) or 'no crypto instructions'}"
     if "aes" in flags:
         yield Finding("crypto", Verdict.OK, seen)
     else:
