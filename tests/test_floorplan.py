@@ -54,7 +54,9 @@ def test_cython_has_no_textual_include_and_no_def_constant(path: Path):
 
 @pytest.mark.parametrize("path", [p for p in CYTHON if p.suffix == ".pxd"], ids=name)
 def test_every_header_function_says_how_it_fails(path: Path):
-    declared = re.findall(r"^\s*(?:cdef|ctypedef)\s+(?!class\b)[^\n#=:]*\([^\n]*\)[^\n]*$", path.read_text(), re.MULTILINE)
+    declared = re.findall(
+        r"^\s*(?:cdef|ctypedef)\s+(?!class\b)[^\n#=:]*\([^\n]*\)[^\n]*$", path.read_text(), re.MULTILINE
+    )
     loose = [line for line in declared if "noexcept" not in line and "except" not in line and "__cinit__" not in line]
     assert not loose, f"{name(path)}: say `noexcept nogil` or `except -1`: {loose}"
 

@@ -148,6 +148,15 @@ def arrivals(seed: int, count: int, loss: float, copies: float, reach: int) -> l
 def test_any_interleaving_of_loss_duplication_reordering_and_wrap_around(
     seed: int, count: int, loss: float, copies: float, reach: int, first: int
 ) -> None:
+    rewrite_and_check(arrivals(seed, count, loss, copies, reach), first)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_same_over_many_windows(seed: int) -> None:
+    rewrite_and_check(arrivals(seed, 12_000, 0.05, 0.05, 300), 65000)
+
+
+def rewrite_and_check(packets: list[Arrival], first: int) -> None:
     rewriter = probe.Rewriting(first_seq=first)
     streams: dict[int, probe.Receiving] = {}
     current, base = 0, -1  # the source that flows and the position at which it began to
@@ -155,7 +164,7 @@ def test_any_interleaving_of_loss_duplication_reordering_and_wrap_around(
     seen: set[Arrival] = set()
     dropped_in_order: set[tuple[int, int]] = set()
     last, newest, now = first - 1, -1, 0
-    for arrival in arrivals(seed, count, loss, copies, reach):
+    for arrival in packets:
         now = max(now + 1, arrival.now)
         stream = streams.setdefault(arrival.source, probe.Receiving(ssrc=arrival.source))
         if arrival in seen:
@@ -198,8 +207,10 @@ def test_any_interleaving_of_loss_duplication_reordering_and_wrap_around(
     for run in runs:
         number, timestamp, begin = run[0]
         by_place = sorted(run)
+        closed, reached = 0, begin.position
         for other, other_timestamp, arrival in by_place:
-            closed = sum((arrival.source, p) in dropped_in_order for p in range(begin.position, arrival.position))
+            closed += sum((arrival.source, p) in dropped_in_order for p in range(reached, arrival.position))
+            reached = arrival.position
             assert other - number == arrival.position - begin.position - closed
             assert (other_timestamp - timestamp) % 2**32 == (arrival.timestamp - begin.timestamp) % 2**32
         stamps = [stamp for _, stamp, _ in by_place]

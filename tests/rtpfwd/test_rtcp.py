@@ -47,6 +47,7 @@ blocks = st.lists(
         ("81cb0000", "rtcp_malformed"),
         ("81cd0001 00000001", "rtcp_malformed"),  # NACK without media SSRC
         ("84ce0003 00000001 00000000 00000001", "rtcp_malformed"),  # half a FIR entry
+        ("a1ce0002 00000001 00000004", "rtcp_malformed"),  # a PLI whose media SSRC is padding
         ("81ca0001 00000001", "rtcp_malformed"),  # a chunk without an end
         ("81ca0002 00000001 01ff6162", "rtcp_malformed"),  # a CNAME longer than the packet
     ],
