@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import struct
 
 import pytest
@@ -325,3 +326,31 @@ def test_the_counters_name_every_drop_reason():
     assert {f"drop_{name}" for name in DROP_REASONS if name != "none"} == {
         key for key in counters if key.startswith("drop_")
     }
+
+
+def test_addresses_come_and_go_like_in_a_dictionary():
+    rng = random.Random(5)
+    plane = Plane(max_transports=16, max_streams=16, seed=5)
+    handles = [plane.add_transport(srtp=False) for _ in range(4)]
+    model: dict[tuple[int, str, int], int] = {}
+    for _ in range(3000):
+        key = (rng.randrange(2), f"127.0.0.{rng.randrange(1, 4)}", rng.randrange(1, 9))
+        address = ("udp", key[1], key[2])
+        if rng.random() < 0.5:
+            owner = rng.choice(handles)
+            plane.admit(owner, key[0], address)
+            model[key] = owner
+        else:
+            plane.dismiss(key[0], address)
+            model.pop(key, None)
+        if rng.random() < 0.01:
+            gone = handles.pop(rng.randrange(4))
+            plane.remove_transport(gone)
+            model = {key: owner for key, owner in model.items() if owner != gone}
+            handles.append(plane.add_transport(srtp=False))
+        probe = (rng.randrange(2), f"127.0.0.{rng.randrange(1, 4)}", rng.randrange(1, 9))
+        before = plane.counters()["drop_unknown_source"]
+        plane.ingest([(probe[0], ("udp", probe[1], probe[2]), rtp(1, b"x", ssrc=1))], 0)
+        assert plane.counters()["drop_unknown_source"] - before == (probe not in model)
+        if probe in model:
+            assert plane.transport_stats(model[probe])["received_packets"] > 0
