@@ -4,152 +4,157 @@
 # source: protos/media.proto
 # Protobuf Python Version: 7.35.1
 """Generated protocol buffer code."""
-
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import descriptor_pool as _descriptor_pool
 from google.protobuf import runtime_version as _runtime_version
 from google.protobuf import symbol_database as _symbol_database
 from google.protobuf.internal import builder as _builder
-
-_runtime_version.ValidateProtobufRuntimeVersion(_runtime_version.Domain.PUBLIC, 7, 35, 1, "", "protos/media.proto")
+_runtime_version.ValidateProtobufRuntimeVersion(
+    _runtime_version.Domain.PUBLIC,
+    7,
+    35,
+    1,
+    '',
+    'protos/media.proto'
+)
 # @@protoc_insertion_point(imports)
 
 _sym_db = _symbol_database.Default()
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(
-    b'\n\x12protos/media.proto\x12\x12sightline.media.v1"\x07\n\x05\x45mpty"_\n\x0eParameterValue\x12\x11\n\x07integer\x18\x01 \x01(\x03H\x00\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x12\x0e\n\x04real\x18\x03 \x01(\x01H\x00\x12\x11\n\x07\x62oolean\x18\x04 \x01(\x08H\x00\x42\x07\n\x05value"/\n\x0cRtcpFeedback\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x11\n\tparameter\x18\x02 \x01(\t"\xa8\x03\n\x12RtpCodecCapability\x12+\n\x04kind\x18\x01 \x01(\x0e\x32\x1d.sightline.media.v1.MediaKind\x12\x11\n\tmime_type\x18\x02 \x01(\t\x12#\n\x16preferred_payload_type\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x12\n\nclock_rate\x18\x04 \x01(\r\x12\x15\n\x08\x63hannels\x18\x05 \x01(\rH\x01\x88\x01\x01\x12J\n\nparameters\x18\x06 \x03(\x0b\x32\x36.sightline.media.v1.RtpCodecCapability.ParametersEntry\x12\x37\n\rrtcp_feedback\x18\x07 \x03(\x0b\x32 .sightline.media.v1.RtcpFeedback\x1aU\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x31\n\x05value\x18\x02 \x01(\x0b\x32".sightline.media.v1.ParameterValue:\x02\x38\x01\x42\x19\n\x17_preferred_payload_typeB\x0b\n\t_channels"\x9c\x01\n\x1cRtpHeaderExtensionCapability\x12+\n\x04kind\x18\x01 \x01(\x0e\x32\x1d.sightline.media.v1.MediaKind\x12\x0b\n\x03uri\x18\x02 \x01(\t\x12\x14\n\x0cpreferred_id\x18\x03 \x01(\r\x12\x19\n\x11preferred_encrypt\x18\x04 \x01(\x08\x12\x11\n\tdirection\x18\x05 \x01(\t"\x96\x01\n\x0fRtpCapabilities\x12\x36\n\x06\x63odecs\x18\x01 \x03(\x0b\x32&.sightline.media.v1.RtpCodecCapability\x12K\n\x11header_extensions\x18\x02 \x03(\x0b\x32\x30.sightline.media.v1.RtpHeaderExtensionCapability"\xd1\x02\n\x12RtpCodecParameters\x12\x11\n\tmime_type\x18\x01 \x01(\t\x12\x14\n\x0cpayload_type\x18\x02 \x01(\r\x12\x12\n\nclock_rate\x18\x03 \x01(\r\x12\x15\n\x08\x63hannels\x18\x04 \x01(\rH\x00\x88\x01\x01\x12J\n\nparameters\x18\x05 \x03(\x0b\x32\x36.sightline.media.v1.RtpCodecParameters.ParametersEntry\x12\x37\n\rrtcp_feedback\x18\x06 \x03(\x0b\x32 .sightline.media.v1.RtcpFeedback\x1aU\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x31\n\x05value\x18\x02 \x01(\x0b\x32".sightline.media.v1.ParameterValue:\x02\x38\x01\x42\x0b\n\t_channels"\xf5\x01\n\x1cRtpHeaderExtensionParameters\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\r\x12\x0f\n\x07\x65ncrypt\x18\x03 \x01(\x08\x12T\n\nparameters\x18\x04 \x03(\x0b\x32@.sightline.media.v1.RtpHeaderExtensionParameters.ParametersEntry\x1aU\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x31\n\x05value\x18\x02 \x01(\x0b\x32".sightline.media.v1.ParameterValue:\x02\x38\x01"\xbe\x02\n\x15RtpEncodingParameters\x12\x11\n\x04ssrc\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x0b\n\x03rid\x18\x02 \x01(\t\x12\x1f\n\x12\x63odec_payload_type\x18\x03 \x01(\rH\x01\x88\x01\x01\x12\x15\n\x08rtx_ssrc\x18\x04 \x01(\rH\x02\x88\x01\x01\x12\x10\n\x03\x64tx\x18\x05 \x01(\x08H\x03\x88\x01\x01\x12\x18\n\x10scalability_mode\x18\x06 \x01(\t\x12%\n\x18scale_resolution_down_by\x18\x07 \x01(\rH\x04\x88\x01\x01\x12\x18\n\x0bmax_bitrate\x18\x08 \x01(\rH\x05\x88\x01\x01\x42\x07\n\x05_ssrcB\x15\n\x13_codec_payload_typeB\x0b\n\t_rtx_ssrcB\x06\n\x04_dtxB\x1b\n\x19_scale_resolution_down_byB\x0e\n\x0c_max_bitrate"5\n\x0eRtcpParameters\x12\r\n\x05\x63name\x18\x01 \x01(\t\x12\x14\n\x0creduced_size\x18\x02 \x01(\x08"\x9f\x02\n\rRtpParameters\x12\x0b\n\x03mid\x18\x01 \x01(\t\x12\x36\n\x06\x63odecs\x18\x02 \x03(\x0b\x32&.sightline.media.v1.RtpCodecParameters\x12K\n\x11header_extensions\x18\x03 \x03(\x0b\x32\x30.sightline.media.v1.RtpHeaderExtensionParameters\x12<\n\tencodings\x18\x04 \x03(\x0b\x32).sightline.media.v1.RtpEncodingParameters\x12\x30\n\x04rtcp\x18\x05 \x01(\x0b\x32".sightline.media.v1.RtcpParameters\x12\x0c\n\x04msid\x18\x06 \x01(\t"\x14\n\x12GetNodeInfoRequest"\x98\x01\n\x08NodeInfo\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\r\n\x05lanes\x18\x03 \x01(\r\x12\x0f\n\x07routers\x18\x04 \x01(\r\x12\x12\n\ntransports\x18\x05 \x01(\r\x12\x11\n\tproducers\x18\x06 \x01(\r\x12\x11\n\tconsumers\x18\x07 \x01(\r\x12\x10\n\x08\x64raining\x18\x08 \x01(\x08"Y\n\x13\x43reateRouterRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x36\n\x06\x63odecs\x18\x02 \x03(\x0b\x32&.sightline.media.v1.RtpCodecCapability"W\n\nRouterInfo\x12\n\n\x02id\x18\x01 \x01(\t\x12=\n\x10rtp_capabilities\x18\x02 \x01(\x0b\x32#.sightline.media.v1.RtpCapabilities"1\n\x1cGetRouterCapabilitiesRequest\x12\x11\n\trouter_id\x18\x01 \x01(\t"N\n\rIceParameters\x12\x19\n\x11username_fragment\x18\x01 \x01(\t\x12\x10\n\x08password\x18\x02 \x01(\t\x12\x10\n\x08ice_lite\x18\x03 \x01(\x08"\x85\x01\n\x0cIceCandidate\x12\x12\n\nfoundation\x18\x01 \x01(\t\x12\x10\n\x08priority\x18\x02 \x01(\r\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\x10\n\x08protocol\x18\x04 \x01(\t\x12\x0c\n\x04port\x18\x05 \x01(\r\x12\x0c\n\x04type\x18\x06 \x01(\t\x12\x10\n\x08tcp_type\x18\x07 \x01(\t"3\n\x0f\x44tlsFingerprint\x12\x11\n\talgorithm\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t"Y\n\x0e\x44tlsParameters\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x39\n\x0c\x66ingerprints\x18\x02 \x03(\x0b\x32#.sightline.media.v1.DtlsFingerprint"=\n\x1c\x43reateWebRtcTransportRequest\x12\x11\n\trouter_id\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t"\xd3\x01\n\x13WebRtcTransportInfo\x12\n\n\x02id\x18\x01 \x01(\t\x12\x39\n\x0eice_parameters\x18\x02 \x01(\x0b\x32!.sightline.media.v1.IceParameters\x12\x38\n\x0eice_candidates\x18\x03 \x03(\x0b\x32 .sightline.media.v1.IceCandidate\x12;\n\x0f\x64tls_parameters\x18\x04 \x01(\x0b\x32".sightline.media.v1.DtlsParameters"r\n\x1d\x43onnectWebRtcTransportRequest\x12\x14\n\x0ctransport_id\x18\x01 \x01(\t\x12;\n\x0f\x64tls_parameters\x18\x02 \x01(\x0b\x32".sightline.media.v1.DtlsParameters"6\n\x1b\x43onnectWebRtcTransportReply\x12\x17\n\x0f\x64tls_local_role\x18\x01 \x01(\t")\n\x11RestartIceRequest\x12\x14\n\x0ctransport_id\x18\x01 \x01(\t"3\n\x0eSrtpParameters\x12\x14\n\x0c\x63rypto_suite\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\x0c"h\n\x1b\x43reatePlainTransportRequest\x12\x11\n\trouter_id\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0f\n\x07\x63omedia\x18\x03 \x01(\x08\x12\x19\n\x11srtp_crypto_suite\x18\x04 \x01(\t"\x90\x01\n\x1c\x43onnectPlainTransportRequest\x12\x14\n\x0ctransport_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x0c\n\x04port\x18\x03 \x01(\r\x12;\n\x0fsrtp_parameters\x18\x04 \x01(\x0b\x32".sightline.media.v1.SrtpParameters"\xb5\x01\n\x12PlainTransportInfo\x12\n\n\x02id\x18\x01 \x01(\t\x12\x15\n\rlocal_address\x18\x02 \x01(\t\x12\x12\n\nlocal_port\x18\x03 \x01(\r\x12\x16\n\x0eremote_address\x18\x04 \x01(\t\x12\x13\n\x0bremote_port\x18\x05 \x01(\r\x12;\n\x0fsrtp_parameters\x18\x06 \x01(\x0b\x32".sightline.media.v1.SrtpParameters"\xaa\x01\n\x0eProduceRequest\x12\x14\n\x0ctransport_id\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12+\n\x04kind\x18\x03 \x01(\x0e\x32\x1d.sightline.media.v1.MediaKind\x12\x39\n\x0ertp_parameters\x18\x04 \x01(\x0b\x32!.sightline.media.v1.RtpParameters\x12\x0e\n\x06paused\x18\x05 \x01(\x08"(\n\x0cProducerInfo\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t"\xc1\x01\n\x0e\x43onsumeRequest\x12\x14\n\x0ctransport_id\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x13\n\x0bproducer_id\x18\x03 \x01(\t\x12=\n\x10rtp_capabilities\x18\x04 \x01(\x0b\x32#.sightline.media.v1.RtpCapabilities\x12\x0e\n\x06paused\x18\x05 \x01(\x08\x12\x1c\n\x14\x61\x64opt_viewer_numbers\x18\x06 \x01(\x08\x12\x0b\n\x03mid\x18\x07 \x01(\t"\xce\x01\n\x0c\x43onsumerInfo\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0bproducer_id\x18\x02 \x01(\t\x12+\n\x04kind\x18\x03 \x01(\x0e\x32\x1d.sightline.media.v1.MediaKind\x12\x0c\n\x04type\x18\x04 \x01(\t\x12\x39\n\x0ertp_parameters\x18\x05 \x01(\x0b\x32!.sightline.media.v1.RtpParameters\x12\x0e\n\x06paused\x18\x06 \x01(\x08\x12\x17\n\x0fproducer_paused\x18\x07 \x01(\x08"H\n\x0cPauseRequest\x12,\n\x04kind\x18\x01 \x01(\x0e\x32\x1e.sightline.media.v1.EntityKind\x12\n\n\x02id\x18\x02 \x01(\t"I\n\rResumeRequest\x12,\n\x04kind\x18\x01 \x01(\x0e\x32\x1e.sightline.media.v1.EntityKind\x12\n\n\x02id\x18\x02 \x01(\t"e\n\x19SetPreferredLayersRequest\x12\x13\n\x0b\x63onsumer_id\x18\x01 \x01(\t\x12\x0f\n\x07spatial\x18\x02 \x01(\r\x12\x15\n\x08temporal\x18\x03 \x01(\rH\x00\x88\x01\x01\x42\x0b\n\t_temporal";\n\x12SetPriorityRequest\x12\x13\n\x0b\x63onsumer_id\x18\x01 \x01(\t\x12\x10\n\x08priority\x18\x02 \x01(\r"-\n\x16RequestKeyFrameRequest\x12\x13\n\x0b\x63onsumer_id\x18\x01 \x01(\t"H\n\x0c\x43loseRequest\x12,\n\x04kind\x18\x01 \x01(\x0e\x32\x1e.sightline.media.v1.EntityKind\x12\n\n\x02id\x18\x02 \x01(\t"K\n\x0fGetStatsRequest\x12,\n\x04kind\x18\x01 \x01(\x0e\x32\x1e.sightline.media.v1.EntityKind\x12\n\n\x02id\x18\x02 \x01(\t"\xf9\x01\n\x08StatsRow\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12:\n\x07\x66igures\x18\x03 \x03(\x0b\x32).sightline.media.v1.StatsRow.FiguresEntry\x12\x38\n\x06labels\x18\x04 \x03(\x0b\x32(.sightline.media.v1.StatsRow.LabelsEntry\x1a.\n\x0c\x46iguresEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01"J\n\x05Stats\x12\x15\n\rtaken_unix_ms\x18\x01 \x01(\x04\x12*\n\x04rows\x18\x02 \x03(\x0b\x32\x1c.sightline.media.v1.StatsRow"G\n\x0b\x44umpRequest\x12,\n\x04kind\x18\x01 \x01(\x0e\x32\x1e.sightline.media.v1.EntityKind\x12\n\n\x02id\x18\x02 \x01(\t"\x19\n\tDumpReply\x12\x0c\n\x04json\x18\x01 \x01(\t"\x0e\n\x0cWatchRequest"\x81\x02\n\x05\x45vent\x12\x44\n\x0ftransport_state\x18\x01 \x01(\x0b\x32).sightline.media.v1.TransportStateChangedH\x00\x12\x32\n\x06\x63losed\x18\x02 \x01(\x0b\x32 .sightline.media.v1.EntityClosedH\x00\x12\x42\n\x0eproducer_pause\x18\x03 \x01(\x0b\x32(.sightline.media.v1.ProducerPauseChangedH\x00\x12\x31\n\x06lagged\x18\x04 \x01(\x0b\x32\x1f.sightline.media.v1.WatchLaggedH\x00\x42\x07\n\x05\x65vent"T\n\x15TransportStateChanged\x12\x14\n\x0ctransport_id\x18\x01 \x01(\t\x12\x11\n\tice_state\x18\x02 \x01(\t\x12\x12\n\ndtls_state\x18\x03 \x01(\t"X\n\x0c\x45ntityClosed\x12,\n\x04kind\x18\x01 \x01(\x0e\x32\x1e.sightline.media.v1.EntityKind\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t"Q\n\x14ProducerPauseChanged\x12\x13\n\x0bproducer_id\x18\x01 \x01(\t\x12\x0e\n\x06paused\x18\x02 \x01(\x08\x12\x14\n\x0c\x63onsumer_ids\x18\x03 \x03(\t"\x1e\n\x0bWatchLagged\x12\x0f\n\x07\x64ropped\x18\x01 \x01(\x04*=\n\tMediaKind\x12\x1a\n\x16MEDIA_KIND_UNSPECIFIED\x10\x00\x12\t\n\x05\x41UDIO\x10\x01\x12\t\n\x05VIDEO\x10\x02*`\n\nEntityKind\x12\x1b\n\x17\x45NTITY_KIND_UNSPECIFIED\x10\x00\x12\n\n\x06ROUTER\x10\x01\x12\r\n\tTRANSPORT\x10\x02\x12\x0c\n\x08PRODUCER\x10\x03\x12\x0c\n\x08\x43ONSUMER\x10\x04\x32\xb5\r\n\tMediaNode\x12S\n\x0bGetNodeInfo\x12&.sightline.media.v1.GetNodeInfoRequest\x1a\x1c.sightline.media.v1.NodeInfo\x12W\n\x0c\x43reateRouter\x12\'.sightline.media.v1.CreateRouterRequest\x1a\x1e.sightline.media.v1.RouterInfo\x12n\n\x15GetRouterCapabilities\x12\x30.sightline.media.v1.GetRouterCapabilitiesRequest\x1a#.sightline.media.v1.RtpCapabilities\x12r\n\x15\x43reateWebRtcTransport\x12\x30.sightline.media.v1.CreateWebRtcTransportRequest\x1a\'.sightline.media.v1.WebRtcTransportInfo\x12|\n\x16\x43onnectWebRtcTransport\x12\x31.sightline.media.v1.ConnectWebRtcTransportRequest\x1a/.sightline.media.v1.ConnectWebRtcTransportReply\x12V\n\nRestartIce\x12%.sightline.media.v1.RestartIceRequest\x1a!.sightline.media.v1.IceParameters\x12o\n\x14\x43reatePlainTransport\x12/.sightline.media.v1.CreatePlainTransportRequest\x1a&.sightline.media.v1.PlainTransportInfo\x12q\n\x15\x43onnectPlainTransport\x12\x30.sightline.media.v1.ConnectPlainTransportRequest\x1a&.sightline.media.v1.PlainTransportInfo\x12O\n\x07Produce\x12".sightline.media.v1.ProduceRequest\x1a .sightline.media.v1.ProducerInfo\x12O\n\x07\x43onsume\x12".sightline.media.v1.ConsumeRequest\x1a .sightline.media.v1.ConsumerInfo\x12\x44\n\x05Pause\x12 .sightline.media.v1.PauseRequest\x1a\x19.sightline.media.v1.Empty\x12\x46\n\x06Resume\x12!.sightline.media.v1.ResumeRequest\x1a\x19.sightline.media.v1.Empty\x12^\n\x12SetPreferredLayers\x12-.sightline.media.v1.SetPreferredLayersRequest\x1a\x19.sightline.media.v1.Empty\x12P\n\x0bSetPriority\x12&.sightline.media.v1.SetPriorityRequest\x1a\x19.sightline.media.v1.Empty\x12X\n\x0fRequestKeyFrame\x12*.sightline.media.v1.RequestKeyFrameRequest\x1a\x19.sightline.media.v1.Empty\x12\x44\n\x05\x43lose\x12 .sightline.media.v1.CloseRequest\x1a\x19.sightline.media.v1.Empty\x12J\n\x08GetStats\x12#.sightline.media.v1.GetStatsRequest\x1a\x19.sightline.media.v1.Stats\x12\x46\n\x04\x44ump\x12\x1f.sightline.media.v1.DumpRequest\x1a\x1d.sightline.media.v1.DumpReply\x12\x46\n\x05Watch\x12 .sightline.media.v1.WatchRequest\x1a\x19.sightline.media.v1.Event0\x01\x62\x06proto3'
-)
+
+
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12protos/media.proto\x12\x12sightline.media.v1\"\x07\n\x05\x45mpty\"_\n\x0eParameterValue\x12\x11\n\x07integer\x18\x01 \x01(\x03H\x00\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x12\x0e\n\x04real\x18\x03 \x01(\x01H\x00\x12\x11\n\x07\x62oolean\x18\x04 \x01(\x08H\x00\x42\x07\n\x05value\"/\n\x0cRtcpFeedback\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x11\n\tparameter\x18\x02 \x01(\t\"\xa8\x03\n\x12RtpCodecCapability\x12+\n\x04kind\x18\x01 \x01(\x0e\x32\x1d.sightline.media.v1.MediaKind\x12\x11\n\tmime_type\x18\x02 \x01(\t\x12#\n\x16preferred_payload_type\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x12\n\nclock_rate\x18\x04 \x01(\r\x12\x15\n\x08\x63hannels\x18\x05 \x01(\rH\x01\x88\x01\x01\x12J\n\nparameters\x18\x06 \x03(\x0b\x32\x36.sightline.media.v1.RtpCodecCapability.ParametersEntry\x12\x37\n\rrtcp_feedback\x18\x07 \x03(\x0b\x32 .sightline.media.v1.RtcpFeedback\x1aU\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x31\n\x05value\x18\x02 \x01(\x0b\x32\".sightline.media.v1.ParameterValue:\x02\x38\x01\x42\x19\n\x17_preferred_payload_typeB\x0b\n\t_channels\"\x9c\x01\n\x1cRtpHeaderExtensionCapability\x12+\n\x04kind\x18\x01 \x01(\x0e\x32\x1d.sightline.media.v1.MediaKind\x12\x0b\n\x03uri\x18\x02 \x01(\t\x12\x14\n\x0cpreferred_id\x18\x03 \x01(\r\x12\x19\n\x11preferred_encrypt\x18\x04 \x01(\x08\x12\x11\n\tdirection\x18\x05 \x01(\t\"\x96\x01\n\x0fRtpCapabilities\x12\x36\n\x06\x63odecs\x18\x01 \x03(\x0b\x32&.sightline.media.v1.RtpCodecCapability\x12K\n\x11header_extensions\x18\x02 \x03(\x0b\x32\x30.sightline.media.v1.RtpHeaderExtensionCapability\"\xd1\x02\n\x12RtpCodecParameters\x12\x11\n\tmime_type\x18\x01 \x01(\t\x12\x14\n\x0cpayload_type\x18\x02 \x01(\r\x12\x12\n\nclock_rate\x18\x03 \x01(\r\x12\x15\n\x08\x63hannels\x18\x04 \x01(\rH\x00\x88\x01\x01\x12J\n\nparameters\x18\x05 \x03(\x0b\x32\x36.sightline.media.v1.RtpCodecParameters.ParametersEntry\x12\x37\n\rrtcp_feedback\x18\x06 \x03(\x0b\x32 .sightline.media.v1.RtcpFeedback\x1aU\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x31\n\x05value\x18\x02 \x01(\x0b\x32\".sightline.media.v1.ParameterValue:\x02\x38\x01\x42\x0b\n\t_channels\"\xf5\x01\n\x1cRtpHeaderExtensionParameters\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\r\x12\x0f\n\x07\x65ncrypt\x18\x03 \x01(\x08\x12T\n\nparameters\x18\x04 \x03(\x0b\x32@.sightline.media.v1.RtpHeaderExtensionParameters.ParametersEntry\x1aU\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x31\n\x05value\x18\x02 \x01(\x0b\x32\".sightline.media.v1.ParameterValue:\x02\x38\x01\"\xbe\x02\n\x15RtpEncodingParameters\x12\x11\n\x04ssrc\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x0b\n\x03rid\x18\x02 \x01(\t\x12\x1f\n\x12\x63odec_payload_type\x18\x03 \x01(\rH\x01\x88\x01\x01\x12\x15\n\x08rtx_ssrc\x18\x04 \x01(\rH\x02\x88\x01\x01\x12\x10\n\x03\x64tx\x18\x05 \x01(\x08H\x03\x88\x01\x01\x12\x18\n\x10scalability_mode\x18\x06 \x01(\t\x12%\n\x18scale_resolution_down_by\x18\x07 \x01(\rH\x04\x88\x01\x01\x12\x18\n\x0bmax_bitrate\x18\x08 \x01(\rH\x05\x88\x01\x01\x42\x07\n\x05_ssrcB\x15\n\x13_codec_payload_typeB\x0b\n\t_rtx_ssrcB\x06\n\x04_dtxB\x1b\n\x19_scale_resolution_down_byB\x0e\n\x0c_max_bitrate\"5\n\x0eRtcpParameters\x12\r\n\x05\x63name\x18\x01 \x01(\t\x12\x14\n\x0creduced_size\x18\x02 \x01(\x08\"\x9f\x02\n\rRtpParameters\x12\x0b\n\x03mid\x18\x01 \x01(\t\x12\x36\n\x06\x63odecs\x18\x02 \x03(\x0b\x32&.sightline.media.v1.RtpCodecParameters\x12K\n\x11header_extensions\x18\x03 \x03(\x0b\x32\x30.sightline.media.v1.RtpHeaderExtensionParameters\x12<\n\tencodings\x18\x04 \x03(\x0b\x32).sightline.media.v1.RtpEncodingParameters\x12\x30\n\x04rtcp\x18\x05 \x01(\x0b\x32\".sightline.media.v1.RtcpParameters\x12\x0c\n\x04msid\x18\x06 \x01(\t\"\x14\n\x12GetNodeInfoRequest\"\x98\x01\n\x08NodeInfo\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\r\n\x05lanes\x18\x03 \x01(\r\x12\x0f\n\x07routers\x18\x04 \x01(\r\x12\x12\n\ntransports\x18\x05 \x01(\r\x12\x11\n\tproducers\x18\x06 \x01(\r\x12\x11\n\tconsumers\x18\x07 \x01(\r\x12\x10\n\x08\x64raining\x18\x08 \x01(\x08\"Y\n\x13\x43reateRouterRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x36\n\x06\x63odecs\x18\x02 \x03(\x0b\x32&.sightline.media.v1.RtpCodecCapability\"W\n\nRouterInfo\x12\n\n\x02id\x18\x01 \x01(\t\x12=\n\x10rtp_capabilities\x18\x02 \x01(\x0b\x32#.sightline.media.v1.RtpCapabilities\"1\n\x1cGetRouterCapabilitiesRequest\x12\x11\n\trouter_id\x18\x01 \x01(\t\"N\n\rIceParameters\x12\x19\n\x11username_fragment\x18\x01 \x01(\t\x12\x10\n\x08password\x18\x02 \x01(\t\x12\x10\n\x08ice_lite\x18\x03 \x01(\x08\"\x85\x01\n\x0cIceCandidate\x12\x12\n\nfoundation\x18\x01 \x01(\t\x12\x10\n\x08priority\x18\x02 \x01(\r\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\x10\n\x08protocol\x18\x04 \x01(\t\x12\x0c\n\x04port\x18\x05 \x01(\r\x12\x0c\n\x04type\x18\x06 \x01(\t\x12\x10\n\x08tcp_type\x18\x07 \x01(\t\"3\n\x0f\x44tlsFingerprint\x12\x11\n\talgorithm\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"Y\n\x0e\x44tlsParameters\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x39\n\x0c\x66ingerprints\x18\x02 \x03(\x0b\x32#.sightline.media.v1.DtlsFingerprint\"=\n\x1c\x43reateWebRtcTransportRequest\x12\x11\n\trouter_id\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\"\xd3\x01\n\x13WebRtcTransportInfo\x12\n\n\x02id\x18\x01 \x01(\t\x12\x39\n\x0eice_parameters\x18\x02 \x01(\x0b\x32!.sightline.media.v1.IceParameters\x12\x38\n\x0eice_candidates\x18\x03 \x03(\x0b\x32 .sightline.media.v1.IceCandidate\x12;\n\x0f\x64tls_parameters\x18\x04 \x01(\x0b\x32\".sightline.media.v1.DtlsParameters\"r\n\x1d\x43onnectWebRtcTransportRequest\x12\x14\n\x0ctransport_id\x18\x01 \x01(\t\x12;\n\x0f\x64tls_parameters\x18\x02 \x01(\x0b\x32\".sightline.media.v1.DtlsParameters\"6\n\x1b\x43onnectWebRtcTransportReply\x12\x17\n\x0f\x64tls_local_role\x18\x01 \x01(\t\")\n\x11RestartIceRequest\x12\x14\n\x0ctransport_id\x18\x01 \x01(\t\"3\n\x0eSrtpParameters\x12\x14\n\x0c\x63rypto_suite\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\x0c\"h\n\x1b\x43reatePlainTransportRequest\x12\x11\n\trouter_id\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0f\n\x07\x63omedia\x18\x03 \x01(\x08\x12\x19\n\x11srtp_crypto_suite\x18\x04 \x01(\t\"\x90\x01\n\x1c\x43onnectPlainTransportRequest\x12\x14\n\x0ctransport_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x0c\n\x04port\x18\x03 \x01(\r\x12;\n\x0fsrtp_parameters\x18\x04 \x01(\x0b\x32\".sightline.media.v1.SrtpParameters\"\xb5\x01\n\x12PlainTransportInfo\x12\n\n\x02id\x18\x01 \x01(\t\x12\x15\n\rlocal_address\x18\x02 \x01(\t\x12\x12\n\nlocal_port\x18\x03 \x01(\r\x12\x16\n\x0eremote_address\x18\x04 \x01(\t\x12\x13\n\x0bremote_port\x18\x05 \x01(\r\x12;\n\x0fsrtp_parameters\x18\x06 \x01(\x0b\x32\".sightline.media.v1.SrtpParameters\"\xaa\x01\n\x0eProduceRequest\x12\x14\n\x0ctransport_id\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12+\n\x04kind\x18\x03 \x01(\x0e\x32\x1d.sightline.media.v1.MediaKind\x12\x39\n\x0ertp_parameters\x18\x04 \x01(\x0b\x32!.sightline.media.v1.RtpParameters\x12\x0e\n\x06paused\x18\x05 \x01(\x08\"(\n\x0cProducerInfo\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\"\xc1\x01\n\x0e\x43onsumeRequest\x12\x14\n\x0ctransport_id\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x13\n\x0bproducer_id\x18\x03 \x01(\t\x12=\n\x10rtp_capabilities\x18\x04 \x01(\x0b\x32#.sightline.media.v1.RtpCapabilities\x12\x0e\n\x06paused\x18\x05 \x01(\x08\x12\x1c\n\x14\x61\x64opt_viewer_numbers\x18\x06 \x01(\x08\x12\x0b\n\x03mid\x18\x07 \x01(\t\"\xce\x01\n\x0c\x43onsumerInfo\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0bproducer_id\x18\x02 \x01(\t\x12+\n\x04kind\x18\x03 \x01(\x0e\x32\x1d.sightline.media.v1.MediaKind\x12\x0c\n\x04type\x18\x04 \x01(\t\x12\x39\n\x0ertp_parameters\x18\x05 \x01(\x0b\x32!.sightline.media.v1.RtpParameters\x12\x0e\n\x06paused\x18\x06 \x01(\x08\x12\x17\n\x0fproducer_paused\x18\x07 \x01(\x08\"H\n\x0cPauseRequest\x12,\n\x04kind\x18\x01 \x01(\x0e\x32\x1e.sightline.media.v1.EntityKind\x12\n\n\x02id\x18\x02 \x01(\t\"I\n\rResumeRequest\x12,\n\x04kind\x18\x01 \x01(\x0e\x32\x1e.sightline.media.v1.EntityKind\x12\n\n\x02id\x18\x02 \x01(\t\"e\n\x19SetPreferredLayersRequest\x12\x13\n\x0b\x63onsumer_id\x18\x01 \x01(\t\x12\x0f\n\x07spatial\x18\x02 \x01(\r\x12\x15\n\x08temporal\x18\x03 \x01(\rH\x00\x88\x01\x01\x42\x0b\n\t_temporal\";\n\x12SetPriorityRequest\x12\x13\n\x0b\x63onsumer_id\x18\x01 \x01(\t\x12\x10\n\x08priority\x18\x02 \x01(\r\"-\n\x16RequestKeyFrameRequest\x12\x13\n\x0b\x63onsumer_id\x18\x01 \x01(\t\"H\n\x0c\x43loseRequest\x12,\n\x04kind\x18\x01 \x01(\x0e\x32\x1e.sightline.media.v1.EntityKind\x12\n\n\x02id\x18\x02 \x01(\t\"K\n\x0fGetStatsRequest\x12,\n\x04kind\x18\x01 \x01(\x0e\x32\x1e.sightline.media.v1.EntityKind\x12\n\n\x02id\x18\x02 \x01(\t\"\xf9\x01\n\x08StatsRow\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12:\n\x07\x66igures\x18\x03 \x03(\x0b\x32).sightline.media.v1.StatsRow.FiguresEntry\x12\x38\n\x06labels\x18\x04 \x03(\x0b\x32(.sightline.media.v1.StatsRow.LabelsEntry\x1a.\n\x0c\x46iguresEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"J\n\x05Stats\x12\x15\n\rtaken_unix_ms\x18\x01 \x01(\x04\x12*\n\x04rows\x18\x02 \x03(\x0b\x32\x1c.sightline.media.v1.StatsRow\"G\n\x0b\x44umpRequest\x12,\n\x04kind\x18\x01 \x01(\x0e\x32\x1e.sightline.media.v1.EntityKind\x12\n\n\x02id\x18\x02 \x01(\t\"\x19\n\tDumpReply\x12\x0c\n\x04json\x18\x01 \x01(\t\"\x0e\n\x0cWatchRequest\"\x81\x02\n\x05\x45vent\x12\x44\n\x0ftransport_state\x18\x01 \x01(\x0b\x32).sightline.media.v1.TransportStateChangedH\x00\x12\x32\n\x06\x63losed\x18\x02 \x01(\x0b\x32 .sightline.media.v1.EntityClosedH\x00\x12\x42\n\x0eproducer_pause\x18\x03 \x01(\x0b\x32(.sightline.media.v1.ProducerPauseChangedH\x00\x12\x31\n\x06lagged\x18\x04 \x01(\x0b\x32\x1f.sightline.media.v1.WatchLaggedH\x00\x42\x07\n\x05\x65vent\"T\n\x15TransportStateChanged\x12\x14\n\x0ctransport_id\x18\x01 \x01(\t\x12\x11\n\tice_state\x18\x02 \x01(\t\x12\x12\n\ndtls_state\x18\x03 \x01(\t\"X\n\x0c\x45ntityClosed\x12,\n\x04kind\x18\x01 \x01(\x0e\x32\x1e.sightline.media.v1.EntityKind\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"Q\n\x14ProducerPauseChanged\x12\x13\n\x0bproducer_id\x18\x01 \x01(\t\x12\x0e\n\x06paused\x18\x02 \x01(\x08\x12\x14\n\x0c\x63onsumer_ids\x18\x03 \x03(\t\"\x1e\n\x0bWatchLagged\x12\x0f\n\x07\x64ropped\x18\x01 \x01(\x04*=\n\tMediaKind\x12\x1a\n\x16MEDIA_KIND_UNSPECIFIED\x10\x00\x12\t\n\x05\x41UDIO\x10\x01\x12\t\n\x05VIDEO\x10\x02*`\n\nEntityKind\x12\x1b\n\x17\x45NTITY_KIND_UNSPECIFIED\x10\x00\x12\n\n\x06ROUTER\x10\x01\x12\r\n\tTRANSPORT\x10\x02\x12\x0c\n\x08PRODUCER\x10\x03\x12\x0c\n\x08\x43ONSUMER\x10\x04\x32\xb5\r\n\tMediaNode\x12S\n\x0bGetNodeInfo\x12&.sightline.media.v1.GetNodeInfoRequest\x1a\x1c.sightline.media.v1.NodeInfo\x12W\n\x0c\x43reateRouter\x12\'.sightline.media.v1.CreateRouterRequest\x1a\x1e.sightline.media.v1.RouterInfo\x12n\n\x15GetRouterCapabilities\x12\x30.sightline.media.v1.GetRouterCapabilitiesRequest\x1a#.sightline.media.v1.RtpCapabilities\x12r\n\x15\x43reateWebRtcTransport\x12\x30.sightline.media.v1.CreateWebRtcTransportRequest\x1a\'.sightline.media.v1.WebRtcTransportInfo\x12|\n\x16\x43onnectWebRtcTransport\x12\x31.sightline.media.v1.ConnectWebRtcTransportRequest\x1a/.sightline.media.v1.ConnectWebRtcTransportReply\x12V\n\nRestartIce\x12%.sightline.media.v1.RestartIceRequest\x1a!.sightline.media.v1.IceParameters\x12o\n\x14\x43reatePlainTransport\x12/.sightline.media.v1.CreatePlainTransportRequest\x1a&.sightline.media.v1.PlainTransportInfo\x12q\n\x15\x43onnectPlainTransport\x12\x30.sightline.media.v1.ConnectPlainTransportRequest\x1a&.sightline.media.v1.PlainTransportInfo\x12O\n\x07Produce\x12\".sightline.media.v1.ProduceRequest\x1a .sightline.media.v1.ProducerInfo\x12O\n\x07\x43onsume\x12\".sightline.media.v1.ConsumeRequest\x1a .sightline.media.v1.ConsumerInfo\x12\x44\n\x05Pause\x12 .sightline.media.v1.PauseRequest\x1a\x19.sightline.media.v1.Empty\x12\x46\n\x06Resume\x12!.sightline.media.v1.ResumeRequest\x1a\x19.sightline.media.v1.Empty\x12^\n\x12SetPreferredLayers\x12-.sightline.media.v1.SetPreferredLayersRequest\x1a\x19.sightline.media.v1.Empty\x12P\n\x0bSetPriority\x12&.sightline.media.v1.SetPriorityRequest\x1a\x19.sightline.media.v1.Empty\x12X\n\x0fRequestKeyFrame\x12*.sightline.media.v1.RequestKeyFrameRequest\x1a\x19.sightline.media.v1.Empty\x12\x44\n\x05\x43lose\x12 .sightline.media.v1.CloseRequest\x1a\x19.sightline.media.v1.Empty\x12J\n\x08GetStats\x12#.sightline.media.v1.GetStatsRequest\x1a\x19.sightline.media.v1.Stats\x12\x46\n\x04\x44ump\x12\x1f.sightline.media.v1.DumpRequest\x1a\x1d.sightline.media.v1.DumpReply\x12\x46\n\x05Watch\x12 .sightline.media.v1.WatchRequest\x1a\x19.sightline.media.v1.Event0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
-_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, "protos.media_pb2", _globals)
+_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'protos.media_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-    DESCRIPTOR._loaded_options = None
-    _globals["_RTPCODECCAPABILITY_PARAMETERSENTRY"]._loaded_options = None
-    _globals["_RTPCODECCAPABILITY_PARAMETERSENTRY"]._serialized_options = b"8\001"
-    _globals["_RTPCODECPARAMETERS_PARAMETERSENTRY"]._loaded_options = None
-    _globals["_RTPCODECPARAMETERS_PARAMETERSENTRY"]._serialized_options = b"8\001"
-    _globals["_RTPHEADEREXTENSIONPARAMETERS_PARAMETERSENTRY"]._loaded_options = None
-    _globals["_RTPHEADEREXTENSIONPARAMETERS_PARAMETERSENTRY"]._serialized_options = b"8\001"
-    _globals["_STATSROW_FIGURESENTRY"]._loaded_options = None
-    _globals["_STATSROW_FIGURESENTRY"]._serialized_options = b"8\001"
-    _globals["_STATSROW_LABELSENTRY"]._loaded_options = None
-    _globals["_STATSROW_LABELSENTRY"]._serialized_options = b"8\001"
-    _globals["_MEDIAKIND"]._serialized_start = 6066
-    _globals["_MEDIAKIND"]._serialized_end = 6127
-    _globals["_ENTITYKIND"]._serialized_start = 6129
-    _globals["_ENTITYKIND"]._serialized_end = 6225
-    _globals["_EMPTY"]._serialized_start = 42
-    _globals["_EMPTY"]._serialized_end = 49
-    _globals["_PARAMETERVALUE"]._serialized_start = 51
-    _globals["_PARAMETERVALUE"]._serialized_end = 146
-    _globals["_RTCPFEEDBACK"]._serialized_start = 148
-    _globals["_RTCPFEEDBACK"]._serialized_end = 195
-    _globals["_RTPCODECCAPABILITY"]._serialized_start = 198
-    _globals["_RTPCODECCAPABILITY"]._serialized_end = 622
-    _globals["_RTPCODECCAPABILITY_PARAMETERSENTRY"]._serialized_start = 497
-    _globals["_RTPCODECCAPABILITY_PARAMETERSENTRY"]._serialized_end = 582
-    _globals["_RTPHEADEREXTENSIONCAPABILITY"]._serialized_start = 625
-    _globals["_RTPHEADEREXTENSIONCAPABILITY"]._serialized_end = 781
-    _globals["_RTPCAPABILITIES"]._serialized_start = 784
-    _globals["_RTPCAPABILITIES"]._serialized_end = 934
-    _globals["_RTPCODECPARAMETERS"]._serialized_start = 937
-    _globals["_RTPCODECPARAMETERS"]._serialized_end = 1274
-    _globals["_RTPCODECPARAMETERS_PARAMETERSENTRY"]._serialized_start = 497
-    _globals["_RTPCODECPARAMETERS_PARAMETERSENTRY"]._serialized_end = 582
-    _globals["_RTPHEADEREXTENSIONPARAMETERS"]._serialized_start = 1277
-    _globals["_RTPHEADEREXTENSIONPARAMETERS"]._serialized_end = 1522
-    _globals["_RTPHEADEREXTENSIONPARAMETERS_PARAMETERSENTRY"]._serialized_start = 497
-    _globals["_RTPHEADEREXTENSIONPARAMETERS_PARAMETERSENTRY"]._serialized_end = 582
-    _globals["_RTPENCODINGPARAMETERS"]._serialized_start = 1525
-    _globals["_RTPENCODINGPARAMETERS"]._serialized_end = 1843
-    _globals["_RTCPPARAMETERS"]._serialized_start = 1845
-    _globals["_RTCPPARAMETERS"]._serialized_end = 1898
-    _globals["_RTPPARAMETERS"]._serialized_start = 1901
-    _globals["_RTPPARAMETERS"]._serialized_end = 2188
-    _globals["_GETNODEINFOREQUEST"]._serialized_start = 2190
-    _globals["_GETNODEINFOREQUEST"]._serialized_end = 2210
-    _globals["_NODEINFO"]._serialized_start = 2213
-    _globals["_NODEINFO"]._serialized_end = 2365
-    _globals["_CREATEROUTERREQUEST"]._serialized_start = 2367
-    _globals["_CREATEROUTERREQUEST"]._serialized_end = 2456
-    _globals["_ROUTERINFO"]._serialized_start = 2458
-    _globals["_ROUTERINFO"]._serialized_end = 2545
-    _globals["_GETROUTERCAPABILITIESREQUEST"]._serialized_start = 2547
-    _globals["_GETROUTERCAPABILITIESREQUEST"]._serialized_end = 2596
-    _globals["_ICEPARAMETERS"]._serialized_start = 2598
-    _globals["_ICEPARAMETERS"]._serialized_end = 2676
-    _globals["_ICECANDIDATE"]._serialized_start = 2679
-    _globals["_ICECANDIDATE"]._serialized_end = 2812
-    _globals["_DTLSFINGERPRINT"]._serialized_start = 2814
-    _globals["_DTLSFINGERPRINT"]._serialized_end = 2865
-    _globals["_DTLSPARAMETERS"]._serialized_start = 2867
-    _globals["_DTLSPARAMETERS"]._serialized_end = 2956
-    _globals["_CREATEWEBRTCTRANSPORTREQUEST"]._serialized_start = 2958
-    _globals["_CREATEWEBRTCTRANSPORTREQUEST"]._serialized_end = 3019
-    _globals["_WEBRTCTRANSPORTINFO"]._serialized_start = 3022
-    _globals["_WEBRTCTRANSPORTINFO"]._serialized_end = 3233
-    _globals["_CONNECTWEBRTCTRANSPORTREQUEST"]._serialized_start = 3235
-    _globals["_CONNECTWEBRTCTRANSPORTREQUEST"]._serialized_end = 3349
-    _globals["_CONNECTWEBRTCTRANSPORTREPLY"]._serialized_start = 3351
-    _globals["_CONNECTWEBRTCTRANSPORTREPLY"]._serialized_end = 3405
-    _globals["_RESTARTICEREQUEST"]._serialized_start = 3407
-    _globals["_RESTARTICEREQUEST"]._serialized_end = 3448
-    _globals["_SRTPPARAMETERS"]._serialized_start = 3450
-    _globals["_SRTPPARAMETERS"]._serialized_end = 3501
-    _globals["_CREATEPLAINTRANSPORTREQUEST"]._serialized_start = 3503
-    _globals["_CREATEPLAINTRANSPORTREQUEST"]._serialized_end = 3607
-    _globals["_CONNECTPLAINTRANSPORTREQUEST"]._serialized_start = 3610
-    _globals["_CONNECTPLAINTRANSPORTREQUEST"]._serialized_end = 3754
-    _globals["_PLAINTRANSPORTINFO"]._serialized_start = 3757
-    _globals["_PLAINTRANSPORTINFO"]._serialized_end = 3938
-    _globals["_PRODUCEREQUEST"]._serialized_start = 3941
-    _globals["_PRODUCEREQUEST"]._serialized_end = 4111
-    _globals["_PRODUCERINFO"]._serialized_start = 4113
-    _globals["_PRODUCERINFO"]._serialized_end = 4153
-    _globals["_CONSUMEREQUEST"]._serialized_start = 4156
-    _globals["_CONSUMEREQUEST"]._serialized_end = 4349
-    _globals["_CONSUMERINFO"]._serialized_start = 4352
-    _globals["_CONSUMERINFO"]._serialized_end = 4558
-    _globals["_PAUSEREQUEST"]._serialized_start = 4560
-    _globals["_PAUSEREQUEST"]._serialized_end = 4632
-    _globals["_RESUMEREQUEST"]._serialized_start = 4634
-    _globals["_RESUMEREQUEST"]._serialized_end = 4707
-    _globals["_SETPREFERREDLAYERSREQUEST"]._serialized_start = 4709
-    _globals["_SETPREFERREDLAYERSREQUEST"]._serialized_end = 4810
-    _globals["_SETPRIORITYREQUEST"]._serialized_start = 4812
-    _globals["_SETPRIORITYREQUEST"]._serialized_end = 4871
-    _globals["_REQUESTKEYFRAMEREQUEST"]._serialized_start = 4873
-    _globals["_REQUESTKEYFRAMEREQUEST"]._serialized_end = 4918
-    _globals["_CLOSEREQUEST"]._serialized_start = 4920
-    _globals["_CLOSEREQUEST"]._serialized_end = 4992
-    _globals["_GETSTATSREQUEST"]._serialized_start = 4994
-    _globals["_GETSTATSREQUEST"]._serialized_end = 5069
-    _globals["_STATSROW"]._serialized_start = 5072
-    _globals["_STATSROW"]._serialized_end = 5321
-    _globals["_STATSROW_FIGURESENTRY"]._serialized_start = 5228
-    _globals["_STATSROW_FIGURESENTRY"]._serialized_end = 5274
-    _globals["_STATSROW_LABELSENTRY"]._serialized_start = 5276
-    _globals["_STATSROW_LABELSENTRY"]._serialized_end = 5321
-    _globals["_STATS"]._serialized_start = 5323
-    _globals["_STATS"]._serialized_end = 5397
-    _globals["_DUMPREQUEST"]._serialized_start = 5399
-    _globals["_DUMPREQUEST"]._serialized_end = 5470
-    _globals["_DUMPREPLY"]._serialized_start = 5472
-    _globals["_DUMPREPLY"]._serialized_end = 5497
-    _globals["_WATCHREQUEST"]._serialized_start = 5499
-    _globals["_WATCHREQUEST"]._serialized_end = 5513
-    _globals["_EVENT"]._serialized_start = 5516
-    _globals["_EVENT"]._serialized_end = 5773
-    _globals["_TRANSPORTSTATECHANGED"]._serialized_start = 5775
-    _globals["_TRANSPORTSTATECHANGED"]._serialized_end = 5859
-    _globals["_ENTITYCLOSED"]._serialized_start = 5861
-    _globals["_ENTITYCLOSED"]._serialized_end = 5949
-    _globals["_PRODUCERPAUSECHANGED"]._serialized_start = 5951
-    _globals["_PRODUCERPAUSECHANGED"]._serialized_end = 6032
-    _globals["_WATCHLAGGED"]._serialized_start = 6034
-    _globals["_WATCHLAGGED"]._serialized_end = 6064
-    _globals["_MEDIANODE"]._serialized_start = 6228
-    _globals["_MEDIANODE"]._serialized_end = 7945
+  DESCRIPTOR._loaded_options = None
+  _globals['_RTPCODECCAPABILITY_PARAMETERSENTRY']._loaded_options = None
+  _globals['_RTPCODECCAPABILITY_PARAMETERSENTRY']._serialized_options = b'8\001'
+  _globals['_RTPCODECPARAMETERS_PARAMETERSENTRY']._loaded_options = None
+  _globals['_RTPCODECPARAMETERS_PARAMETERSENTRY']._serialized_options = b'8\001'
+  _globals['_RTPHEADEREXTENSIONPARAMETERS_PARAMETERSENTRY']._loaded_options = None
+  _globals['_RTPHEADEREXTENSIONPARAMETERS_PARAMETERSENTRY']._serialized_options = b'8\001'
+  _globals['_STATSROW_FIGURESENTRY']._loaded_options = None
+  _globals['_STATSROW_FIGURESENTRY']._serialized_options = b'8\001'
+  _globals['_STATSROW_LABELSENTRY']._loaded_options = None
+  _globals['_STATSROW_LABELSENTRY']._serialized_options = b'8\001'
+  _globals['_MEDIAKIND']._serialized_start=6066
+  _globals['_MEDIAKIND']._serialized_end=6127
+  _globals['_ENTITYKIND']._serialized_start=6129
+  _globals['_ENTITYKIND']._serialized_end=6225
+  _globals['_EMPTY']._serialized_start=42
+  _globals['_EMPTY']._serialized_end=49
+  _globals['_PARAMETERVALUE']._serialized_start=51
+  _globals['_PARAMETERVALUE']._serialized_end=146
+  _globals['_RTCPFEEDBACK']._serialized_start=148
+  _globals['_RTCPFEEDBACK']._serialized_end=195
+  _globals['_RTPCODECCAPABILITY']._serialized_start=198
+  _globals['_RTPCODECCAPABILITY']._serialized_end=622
+  _globals['_RTPCODECCAPABILITY_PARAMETERSENTRY']._serialized_start=497
+  _globals['_RTPCODECCAPABILITY_PARAMETERSENTRY']._serialized_end=582
+  _globals['_RTPHEADEREXTENSIONCAPABILITY']._serialized_start=625
+  _globals['_RTPHEADEREXTENSIONCAPABILITY']._serialized_end=781
+  _globals['_RTPCAPABILITIES']._serialized_start=784
+  _globals['_RTPCAPABILITIES']._serialized_end=934
+  _globals['_RTPCODECPARAMETERS']._serialized_start=937
+  _globals['_RTPCODECPARAMETERS']._serialized_end=1274
+  _globals['_RTPCODECPARAMETERS_PARAMETERSENTRY']._serialized_start=497
+  _globals['_RTPCODECPARAMETERS_PARAMETERSENTRY']._serialized_end=582
+  _globals['_RTPHEADEREXTENSIONPARAMETERS']._serialized_start=1277
+  _globals['_RTPHEADEREXTENSIONPARAMETERS']._serialized_end=1522
+  _globals['_RTPHEADEREXTENSIONPARAMETERS_PARAMETERSENTRY']._serialized_start=497
+  _globals['_RTPHEADEREXTENSIONPARAMETERS_PARAMETERSENTRY']._serialized_end=582
+  _globals['_RTPENCODINGPARAMETERS']._serialized_start=1525
+  _globals['_RTPENCODINGPARAMETERS']._serialized_end=1843
+  _globals['_RTCPPARAMETERS']._serialized_start=1845
+  _globals['_RTCPPARAMETERS']._serialized_end=1898
+  _globals['_RTPPARAMETERS']._serialized_start=1901
+  _globals['_RTPPARAMETERS']._serialized_end=2188
+  _globals['_GETNODEINFOREQUEST']._serialized_start=2190
+  _globals['_GETNODEINFOREQUEST']._serialized_end=2210
+  _globals['_NODEINFO']._serialized_start=2213
+  _globals['_NODEINFO']._serialized_end=2365
+  _globals['_CREATEROUTERREQUEST']._serialized_start=2367
+  _globals['_CREATEROUTERREQUEST']._serialized_end=2456
+  _globals['_ROUTERINFO']._serialized_start=2458
+  _globals['_ROUTERINFO']._serialized_end=2545
+  _globals['_GETROUTERCAPABILITIESREQUEST']._serialized_start=2547
+  _globals['_GETROUTERCAPABILITIESREQUEST']._serialized_end=2596
+  _globals['_ICEPARAMETERS']._serialized_start=2598
+  _globals['_ICEPARAMETERS']._serialized_end=2676
+  _globals['_ICECANDIDATE']._serialized_start=2679
+  _globals['_ICECANDIDATE']._serialized_end=2812
+  _globals['_DTLSFINGERPRINT']._serialized_start=2814
+  _globals['_DTLSFINGERPRINT']._serialized_end=2865
+  _globals['_DTLSPARAMETERS']._serialized_start=2867
+  _globals['_DTLSPARAMETERS']._serialized_end=2956
+  _globals['_CREATEWEBRTCTRANSPORTREQUEST']._serialized_start=2958
+  _globals['_CREATEWEBRTCTRANSPORTREQUEST']._serialized_end=3019
+  _globals['_WEBRTCTRANSPORTINFO']._serialized_start=3022
+  _globals['_WEBRTCTRANSPORTINFO']._serialized_end=3233
+  _globals['_CONNECTWEBRTCTRANSPORTREQUEST']._serialized_start=3235
+  _globals['_CONNECTWEBRTCTRANSPORTREQUEST']._serialized_end=3349
+  _globals['_CONNECTWEBRTCTRANSPORTREPLY']._serialized_start=3351
+  _globals['_CONNECTWEBRTCTRANSPORTREPLY']._serialized_end=3405
+  _globals['_RESTARTICEREQUEST']._serialized_start=3407
+  _globals['_RESTARTICEREQUEST']._serialized_end=3448
+  _globals['_SRTPPARAMETERS']._serialized_start=3450
+  _globals['_SRTPPARAMETERS']._serialized_end=3501
+  _globals['_CREATEPLAINTRANSPORTREQUEST']._serialized_start=3503
+  _globals['_CREATEPLAINTRANSPORTREQUEST']._serialized_end=3607
+  _globals['_CONNECTPLAINTRANSPORTREQUEST']._serialized_start=3610
+  _globals['_CONNECTPLAINTRANSPORTREQUEST']._serialized_end=3754
+  _globals['_PLAINTRANSPORTINFO']._serialized_start=3757
+  _globals['_PLAINTRANSPORTINFO']._serialized_end=3938
+  _globals['_PRODUCEREQUEST']._serialized_start=3941
+  _globals['_PRODUCEREQUEST']._serialized_end=4111
+  _globals['_PRODUCERINFO']._serialized_start=4113
+  _globals['_PRODUCERINFO']._serialized_end=4153
+  _globals['_CONSUMEREQUEST']._serialized_start=4156
+  _globals['_CONSUMEREQUEST']._serialized_end=4349
+  _globals['_CONSUMERINFO']._serialized_start=4352
+  _globals['_CONSUMERINFO']._serialized_end=4558
+  _globals['_PAUSEREQUEST']._serialized_start=4560
+  _globals['_PAUSEREQUEST']._serialized_end=4632
+  _globals['_RESUMEREQUEST']._serialized_start=4634
+  _globals['_RESUMEREQUEST']._serialized_end=4707
+  _globals['_SETPREFERREDLAYERSREQUEST']._serialized_start=4709
+  _globals['_SETPREFERREDLAYERSREQUEST']._serialized_end=4810
+  _globals['_SETPRIORITYREQUEST']._serialized_start=4812
+  _globals['_SETPRIORITYREQUEST']._serialized_end=4871
+  _globals['_REQUESTKEYFRAMEREQUEST']._serialized_start=4873
+  _globals['_REQUESTKEYFRAMEREQUEST']._serialized_end=4918
+  _globals['_CLOSEREQUEST']._serialized_start=4920
+  _globals['_CLOSEREQUEST']._serialized_end=4992
+  _globals['_GETSTATSREQUEST']._serialized_start=4994
+  _globals['_GETSTATSREQUEST']._serialized_end=5069
+  _globals['_STATSROW']._serialized_start=5072
+  _globals['_STATSROW']._serialized_end=5321
+  _globals['_STATSROW_FIGURESENTRY']._serialized_start=5228
+  _globals['_STATSROW_FIGURESENTRY']._serialized_end=5274
+  _globals['_STATSROW_LABELSENTRY']._serialized_start=5276
+  _globals['_STATSROW_LABELSENTRY']._serialized_end=5321
+  _globals['_STATS']._serialized_start=5323
+  _globals['_STATS']._serialized_end=5397
+  _globals['_DUMPREQUEST']._serialized_start=5399
+  _globals['_DUMPREQUEST']._serialized_end=5470
+  _globals['_DUMPREPLY']._serialized_start=5472
+  _globals['_DUMPREPLY']._serialized_end=5497
+  _globals['_WATCHREQUEST']._serialized_start=5499
+  _globals['_WATCHREQUEST']._serialized_end=5513
+  _globals['_EVENT']._serialized_start=5516
+  _globals['_EVENT']._serialized_end=5773
+  _globals['_TRANSPORTSTATECHANGED']._serialized_start=5775
+  _globals['_TRANSPORTSTATECHANGED']._serialized_end=5859
+  _globals['_ENTITYCLOSED']._serialized_start=5861
+  _globals['_ENTITYCLOSED']._serialized_end=5949
+  _globals['_PRODUCERPAUSECHANGED']._serialized_start=5951
+  _globals['_PRODUCERPAUSECHANGED']._serialized_end=6032
+  _globals['_WATCHLAGGED']._serialized_start=6034
+  _globals['_WATCHLAGGED']._serialized_end=6064
+  _globals['_MEDIANODE']._serialized_start=6228
+  _globals['_MEDIANODE']._serialized_end=7945
 # @@protoc_insertion_point(module_scope)
