@@ -14,7 +14,7 @@ export class Refusal extends Error {
 
 export class MemorySocket {
   static readonly OPEN = 1
-  readyState = 0
+  readyState: WebSocket['readyState'] = 0
   onopen: WebSocket['onopen'] = null
   onmessage: WebSocket['onmessage'] = null
   onclose: WebSocket['onclose'] = null
