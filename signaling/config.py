@@ -24,7 +24,7 @@ class Limits:
     outbound_frames: int = 1_000  # waiting for one socket that reads slowly
     frame_bytes: int = 65_536
     write_seconds: float = 10.0  # one frame that a client does not take for so long cuts its socket
-    join_seconds: float = 30.0  # a socket that has not joined by then is closed
+    join_seconds: float = 120.0  # a socket that has not joined by then is closed
     resume_seconds: float = 5.0  # how long a peer outlives its socket
     room_grace_seconds: float = 5.0  # how long a router outlives its last peer
     node_seconds: float = 10.0  # how long the node may take for one command

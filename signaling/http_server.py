@@ -61,7 +61,7 @@ class Tasks(TaskGroup):
                 with take:
                     await app(scope, take.receive, send, trio.to_thread.run_sync, trio.from_thread.run)
             except* Exception:
-                log.exception("a request was not handled", path=scope["path"])
+                log.exception("a request was not handled", kind=scope["type"])
             finally:
                 await send(None)
 
