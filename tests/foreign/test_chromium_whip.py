@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
 from tests.foreign.browsers import chromium, eventually
 from tests.foreign.sightline_up import Sightline
@@ -32,6 +32,25 @@ window.rows = async (type, kind) => {
 };
 }
 """
+# RFC 9725 section 4.3.3: the client's new credentials go out in a fragment, ours come back in one, the rest stays.
+RESTART = """
+async () => {
+  const pc = window.pc;
+  const line = (sdp, name) => sdp.match(new RegExp(`a=${name}:.*`))[0].trim();
+  const both = (sdp) => [line(sdp, "ice-ufrag"), line(sdp, "ice-pwd")];
+  const before = both(pc.remoteDescription.sdp);
+  await pc.setLocalDescription(await pc.createOffer({ iceRestart: true }));
+  const headers = { "Content-Type": "application/trickle-ice-sdpfrag", "If-Match": "*" };
+  const body = both(pc.localDescription.sdp).join("\\r\\n") + "\\r\\n";
+  const reply = await fetch(window.session, { method: "PATCH", body, headers });
+  const fragment = await reply.text();
+  if (reply.status !== 200) throw new Error(`${reply.status} ${fragment}`);
+  let answer = pc.currentRemoteDescription.sdp;
+  both(fragment).forEach((fresh, i) => { answer = answer.replaceAll(before[i], fresh); });
+  await pc.setRemoteDescription({ type: "answer", sdp: answer });
+  return line(fragment, "ice-ufrag").split(":")[1];
+}
+"""
 PUBLISH = """
 async (url) => {
   const stream = await navigator.mediaDevices.getUserMedia({ audio: true, video: { width: 640, height: 360 } });
@@ -56,14 +75,35 @@ def rows(page: Page, kind: str, direction: str) -> list[dict[str, Any]]:
     return found
 
 
+def opened(browser: Browser, url: str) -> Page:
+    """A page of the server's origin that knows the functions above."""
+    page = browser.new_context(permissions=["camera", "microphone"]).new_page()
+    page.goto(url)
+    page.evaluate(CONNECT)
+    return page
+
+
+def test_ice_restart(live_server: Sightline):
+    """The viewer's path is made anew with the new credentials, and its picture goes on."""
+    with chromium() as browser:
+        publisher, viewer = opened(browser, live_server.url), opened(browser, live_server.url)
+        publisher.evaluate(PUBLISH, "/whip/restart")
+        viewer.evaluate(WATCH, "/whep/restart")
+
+        def decoded() -> int:
+            return sum(row["framesDecoded"] for row in rows(viewer, "video", "inbound-rtp"))
+
+        eventually("the viewer sees", lambda: decoded() > 10, seconds=15)
+        fresh = viewer.evaluate(RESTART)
+        pair = "window.pc.getReceivers()[0].transport.iceTransport.getSelectedCandidatePair()?.remote.usernameFragment"
+        eventually("the new path is taken", lambda: viewer.evaluate(pair) == fresh, seconds=10)
+        before = decoded()
+        eventually("the picture goes on", lambda: decoded() > before + 20, seconds=10)
+
+
 def test_simulcast_from_page_to_page(live_server: Sightline):
     with chromium() as browser:
-        context = browser.new_context(permissions=["camera", "microphone"])
-        pages = [context.new_page() for _ in range(2)]
-        for page in pages:
-            page.goto(live_server.url)
-            page.evaluate(CONNECT)
-        publisher, viewer = pages
+        publisher, viewer = opened(browser, live_server.url), opened(browser, live_server.url)
         publisher.evaluate(PUBLISH, "/whip/pages?name=page")
         eventually(
             "both encodings are sent",
