@@ -35,8 +35,8 @@ from rtpfwd.send_stream cimport (
     send_stream_write_rtx, send_stream_write_sr,
 )
 from rtpfwd.slab cimport (
-    History, Slab, StoredPacket, history_free, history_find_seq, history_init, history_store, history_view, slab_free, slab_grow,
-    slab_init, slab_wants_growth,
+    History, Slab, StoredPacket, history_find_seq, history_free, history_init, history_store, history_view, slab_free,
+    slab_grow, slab_init, slab_wants_growth,
 )
 from rtpfwd.types cimport DROP, SWITCH, PacketView
 
@@ -61,7 +61,8 @@ cdef class Guarded:
     cdef uint8_t* pages
 
     def __cinit__(self):
-        cdef void* got = mmap(NULL, GUARDED_SIZE + GUARD_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+        cdef int kind = MAP_PRIVATE | MAP_ANONYMOUS
+        cdef void* got = mmap(NULL, GUARDED_SIZE + GUARD_SIZE, PROT_READ | PROT_WRITE, kind, -1, 0)
         if got == MAP_FAILED:
             raise MemoryError("no memory for the guard pages")
         self.pages = <uint8_t*>got
@@ -403,7 +404,8 @@ cdef class Sending:
         size = send_stream_write_rtx(&self.stream, &plan.plan, &view, seq, payload_type, now, out, capacity, &marks)
         return bytes(out[:size]) if size >= 0 else None
 
-    def write_sr(self, Receiving source not None, int64_t now, *, uint32_t timestamp_offset=0, Py_ssize_t capacity=1500):
+    def write_sr(self, Receiving source not None, int64_t now, *, uint32_t timestamp_offset=0,
+                 Py_ssize_t capacity=1500):
         cdef Writer w
         cdef uint8_t* out = _output.room(capacity)
         writer_init(&w, out, capacity)
@@ -491,7 +493,9 @@ def reset(Selector selector not None):
 
 # The whole path
 
-def forward_many(bytes data not None, str mime_type not None, Plan plan not None, Selector selector not None, int count):
+def forward_many(
+    bytes data not None, str mime_type not None, Plan plan not None, Selector selector not None, int count,
+):
     cdef PacketView view
     cdef HeaderMarks marks
     cdef Rewritten numbers

@@ -1,6 +1,6 @@
 # The state of one received SSRC (RFC 3550 section 6 and appendices A.1, A.3, A.8) and what to ask again (RFC 4585).
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
 
 from rtpfwd.rate cimport RateMeter
 from rtpfwd.rtcp cimport ReportBlock
@@ -76,7 +76,7 @@ cdef int recv_stream_receive(RecvStream* s, PacketView* view, int64_t now) noexc
 
 cdef void recv_stream_sender_report(
     RecvStream* s, uint64_t ntp, uint32_t rtp, uint32_t packets, uint32_t octets, int64_t now) noexcept nogil
-cdef void recv_stream_report(RecvStream* s, ReportBlock* block, int64_t now) noexcept nogil     # begins the next interval
+cdef void recv_stream_report(RecvStream* s, ReportBlock* block, int64_t now) noexcept nogil   # begins the next interval
 cdef int64_t recv_stream_lost(const RecvStream* s) noexcept nogil       # packets; negative with duplicates on the way
 cdef uint32_t recv_stream_jitter(const RecvStream* s) noexcept nogil    # RTP clock units
 

@@ -1,6 +1,6 @@
 """The state of one received SSRC (RFC 3550 section 6, appendices A.1, A.3, A.8) and what to ask again (RFC 4585)."""
 
-from libc.stdint cimport int16_t, int32_t, int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport malloc, free
 from libc.string cimport memmove, memset
 

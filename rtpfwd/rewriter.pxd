@@ -4,7 +4,7 @@
 # that the viewer can ask for, a declared drop leaves none, and a reordered packet finds its own place. A packet that
 # was there already is refused, because sending a number twice with other bytes would reuse the SRTP keystream.
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 
 from rtpfwd.types cimport PacketView
 
@@ -34,6 +34,7 @@ cdef void rewriter_init(Rewriter* r, uint32_t clock_rate, uint16_t first_seq) no
 # A packet to forward; is_switch: the verdict was SWITCH. 0, or DROP_DUPLICATE, DROP_STALE, DROP_BEFORE_SWITCH.
 # The first packet ever must be a switch, else DROP_BEFORE_SWITCH. Duplicates are refused since the last switch only:
 # RecvStream keeps them away before.
-cdef int rewriter_forward(Rewriter* r, const PacketView* view, bint is_switch, int64_t now, Rewritten* out) noexcept nogil
-# A packet of the encoding in force that the selector dropped: its number closes up. Packets of other encodings do nothing.
+cdef int rewriter_forward(
+    Rewriter* r, const PacketView* view, bint is_switch, int64_t now, Rewritten* out) noexcept nogil
+# A packet of the encoding in force that the selector dropped: its number closes up. Of another encoding: nothing.
 cdef void rewriter_drop(Rewriter* r, const PacketView* view) noexcept nogil

@@ -1,4 +1,4 @@
-# RTCP: RFC 3550 section 6, RFC 4585 (NACK, PLI), RFC 5104 (FIR), RFC 5506 (reduced size: no leading report is demanded).
+# RTCP: RFC 3550 section 6, RFC 4585 (NACK, PLI), RFC 5104 (FIR), RFC 5506 (reduced size: no report need come first).
 #
 # Reading is a loop: rtcp_open_untrusted checks the whole datagram once, then every rtcp_next fills one RtcpItem and
 # can't fail. Writing appends to a Writer; a writer that does not fit returns -1 and leaves no trace, so that what was
@@ -72,7 +72,8 @@ cdef int rtcp_write_sr(
     const ReportBlock* blocks, int count,
 ) noexcept nogil
 cdef int rtcp_write_rr(Writer* w, uint32_t ssrc, const ReportBlock* blocks, int count) noexcept nogil
-cdef int rtcp_write_cname(Writer* w, uint32_t ssrc, const uint8_t* cname, Py_ssize_t size) noexcept nogil  # SDES; at most 255 bytes
+# SDES with one CNAME of at most 255 bytes.
+cdef int rtcp_write_cname(Writer* w, uint32_t ssrc, const uint8_t* cname, Py_ssize_t size) noexcept nogil
 cdef int rtcp_write_bye(Writer* w, const uint32_t* ssrcs, int count) noexcept nogil                        # at most 31
 cdef int rtcp_write_pli(Writer* w, uint32_t sender, uint32_t media) noexcept nogil
 cdef int rtcp_write_fir(Writer* w, uint32_t sender, uint32_t media, uint8_t command_seq) noexcept nogil

@@ -7,8 +7,8 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memset
 
 from rtpfwd.cursor cimport (
-    Reader, Writer, load_u16, load_u32, read_bytes, read_u16, read_u32, read_u64, read_u8, reader_init, reader_left,
-    store_u16, store_u24, store_u32, write_bytes, write_room, write_u16, write_u32, write_u64, write_u8,
+    Reader, Writer, load_u16, read_bytes, read_u16, read_u32, read_u64, read_u8, reader_init, reader_left, store_u16,
+    store_u24, store_u32, write_bytes, write_room,
 )
 from rtpfwd.types cimport (
     DROP_NONE, DROP_RTCP_MALFORMED, DROP_RTCP_PADDING, DROP_RTCP_SHORT, DROP_RTCP_VERSION,

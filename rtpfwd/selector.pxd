@@ -12,5 +12,5 @@ cdef class Selector:
 
     # What a selector may replace. select: one call per packet per consumer, in order of arrival.
     cdef Verdict select(self, const PacketView* view) noexcept nogil
-    cdef bint wants_keyframe(self) noexcept nogil       # nothing can flow, or the target not be reached, before one comes
+    cdef bint wants_keyframe(self) noexcept nogil       # nothing can flow, or not the target, before one comes
     cdef void reset(self) noexcept nogil                # after a pause or a source change: begin anew

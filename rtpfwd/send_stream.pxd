@@ -54,14 +54,15 @@ cdef struct SendStream:
 
 # capacity: packets that can be asked for again, rounded up to a power of two. -1: no memory.
 cdef int send_stream_init(
-    SendStream* s, uint32_t ssrc, uint32_t rtx_ssrc, uint32_t clock_rate, uint32_t capacity, uint16_t rtx_seq) noexcept nogil
+    SendStream* s, uint32_t ssrc, uint32_t rtx_ssrc, uint32_t clock_rate, uint32_t capacity, uint16_t rtx_seq,
+) noexcept nogil
 cdef void send_stream_free(SendStream* s) noexcept nogil
 
 # One media packet was sent. `size` is its RTP size in bytes, before SRTP.
 cdef void send_stream_sent(
     SendStream* s, const PacketView* view, uint16_t seq, uint32_t timestamp, int size, int64_t now) noexcept nogil
 
-# The viewer asks for `seq`. True: *in_seq is the producer's ext_seq to take from its history, then send_stream_write_rtx.
+# The viewer asks for `seq`. True: take *in_seq, the producer's ext_seq, from its history; then send_stream_write_rtx.
 # False: never sent, too long ago, or sent so lately that it is still on the way.
 cdef bint send_stream_nacked(SendStream* s, uint16_t seq, int64_t now, int64_t* in_seq) noexcept nogil
 # The whole clear RTX packet for `seq`, whose original is `view`. Size in bytes, or -1 when it does not fit.

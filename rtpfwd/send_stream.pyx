@@ -20,7 +20,8 @@ cdef enum:
 
 
 cdef int send_stream_init(
-    SendStream* s, uint32_t ssrc, uint32_t rtx_ssrc, uint32_t clock_rate, uint32_t capacity, uint16_t rtx_seq) noexcept nogil:
+    SendStream* s, uint32_t ssrc, uint32_t rtx_ssrc, uint32_t clock_rate, uint32_t capacity, uint16_t rtx_seq,
+) noexcept nogil:
     cdef uint32_t rounded = 1
     memset(s, 0, sizeof(SendStream))
     s.ssrc = ssrc
@@ -91,10 +92,11 @@ cdef int send_stream_write_rtx(
     SendStream* s, const HeaderPlan* plan, const PacketView* view, uint16_t seq, uint8_t rtx_payload_type, int64_t now,
     uint8_t* out, Py_ssize_t capacity, HeaderMarks* marks) noexcept nogil:
     cdef int size
-    if s.sent == NULL or s.sent[seq & s.mask].state == EMPTY or s.sent[seq & s.mask].seq != seq:
+    cdef const Sent* entry = &s.sent[seq & s.mask] if s.sent != NULL else NULL
+    if entry == NULL or entry.state == EMPTY or entry.seq != seq:
         return -1
     size = rtx_write_packet(
-        plan, view, rtx_payload_type, s.rtx_seq, s.sent[seq & s.mask].timestamp, s.rtx_ssrc, seq, now, out, capacity, marks)
+        plan, view, rtx_payload_type, s.rtx_seq, entry.timestamp, s.rtx_ssrc, seq, now, out, capacity, marks)
     if size >= 0:
         s.rtx_seq += 1
         s.retransmitted += 1

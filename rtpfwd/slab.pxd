@@ -21,10 +21,11 @@ cdef struct Slab:
     int32_t slot_count          # slots that exist
     uint64_t exhausted          # times that slab_take found none
 
-cdef int slab_init(Slab* slab, int32_t slot_size, int32_t chunk_slots, int32_t max_slots) noexcept nogil  # -1: no memory
+# -1: no memory.
+cdef int slab_init(Slab* slab, int32_t slot_size, int32_t chunk_slots, int32_t max_slots) noexcept nogil
 cdef void slab_free(Slab* slab) noexcept nogil                          # every slot must have been let go
 cdef int slab_grow(Slab* slab) noexcept nogil                           # one chunk more; -1: limit or no memory
-cdef bint slab_wants_growth(const Slab* slab) noexcept nogil            # less than a quarter of a chunk is free, and it may grow
+cdef bint slab_wants_growth(const Slab* slab) noexcept nogil            # under a quarter of a chunk is free, and it may
 cdef int32_t slab_take(Slab* slab) noexcept nogil                       # a slot with one reference, or -1
 cdef uint8_t* slab_data(const Slab* slab, int32_t slot) noexcept nogil
 cdef void slab_retain(Slab* slab, int32_t slot) noexcept nogil
@@ -50,7 +51,8 @@ cdef void history_free(History* history) noexcept nogil                 # lets e
 cdef void history_clear(History* history) noexcept nogil
 # Copies the packet in. 0, or -1 when it was not kept: no slot, larger than one, too old, or there already.
 cdef int history_store(History* history, const PacketView* view) noexcept nogil
-cdef const StoredPacket* history_find(const History* history, int64_t ext_seq) noexcept nogil           # NULL: not here
-cdef const StoredPacket* history_find_seq(const History* history, uint16_t seq) noexcept nogil          # newest with these bits
+# NULL: not here. By 16 bits: the newest that has them.
+cdef const StoredPacket* history_find(const History* history, int64_t ext_seq) noexcept nogil
+cdef const StoredPacket* history_find_seq(const History* history, uint16_t seq) noexcept nogil
 # Parses a stored packet again, with arrived and ext_seq set. False: not here. Valid until the next store or clear.
 cdef bint history_view(const History* history, int64_t ext_seq, PacketView* view) noexcept nogil

@@ -1,7 +1,7 @@
 """Packet slots with reference counts, and the retransmission history of one received SSRC."""
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t
-from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy, memset
 
 from rtpfwd.header cimport rtp_parse_untrusted

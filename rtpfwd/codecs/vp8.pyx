@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint8_t
 
-from rtpfwd.cursor cimport Reader, read_bytes, read_u8, reader_init
+from rtpfwd.cursor cimport Reader, read_u8, reader_init
 from rtpfwd.types cimport PacketView
 
 
