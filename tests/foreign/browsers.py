@@ -51,9 +51,10 @@ def chromium(*flags: str, namespace: str | None = None, folder: Path | None = No
 
 
 def join(browser: Browser, url: str, room: str, name: str) -> Page:
-    """A new visitor in a browser profile of its own, past the lobby and in the room."""
+    """A new visitor in a browser profile of its own, past the lobby; returns once it has joined the room."""
     page = browser.new_context(permissions=["camera", "microphone"]).new_page()
     page.goto(f"{url}/r/{room}?name={name}&join=1")
+    page.wait_for_selector("[data-testid=call]", timeout=30_000)
     return page
 
 
