@@ -98,11 +98,20 @@ def show_room(name: str, live: Room | None, kept: dict[str, Any] | None) -> shap
 def blueprint(calls: Calls, database: Database, admin: Admin, limits: Limits, version: str) -> Blueprint:
     """The routes."""
     api = Blueprint("api", __name__, url_prefix="/api/v1")
-    rates = Rates(limits.rest_creates_per_minute)
     document = msgspec.json.encode(openapi_document(version))
+    _add_open_routes(api, calls, database, limits)
+    _add_room_routes(api, calls, database, admin)
+    _add_history_routes(api, database, admin)
 
-    def check_admin() -> None:
-        admin.check(request.headers.get("Authorization"))
+    @api.get("/openapi.json")
+    async def openapi() -> Response:
+        return Response(document, content_type="application/json")
+
+    return api
+
+
+def _add_open_routes(api: Blueprint, calls: Calls, database: Database, limits: Limits) -> None:
+    rates = Rates(limits.rest_creates_per_minute)
 
     @api.post("/rooms")
     async def create_room() -> Response:
@@ -121,9 +130,11 @@ def blueprint(calls: Calls, database: Database, admin: Admin, limits: Limits, ve
         kept = {"title": wanted.title, "created_at": now}
         return reply(show_room(name, calls.room(name), kept), 201)
 
+
+def _add_room_routes(api: Blueprint, calls: Calls, database: Database, admin: Admin) -> None:
     @api.get("/rooms")
     async def list_rooms() -> Response:
-        check_admin()
+        admin.check(request.headers.get("Authorization"))
         after = request.args.get("after", "")
         limit = number_untrusted("limit", PAGE, 1, 1000)
         rows = await database.run(lambda connection: records.list_rooms(connection, after, limit))
@@ -136,7 +147,7 @@ def blueprint(calls: Calls, database: Database, admin: Admin, limits: Limits, ve
 
     @api.get("/rooms/<name>")
     async def get_room(name: str) -> Response:
-        check_admin()
+        admin.check(request.headers.get("Authorization"))
         kept = await database.run(lambda connection: records.find_room(connection, name))
         live = calls.room(name)
         if kept is None and live is None:
@@ -145,7 +156,7 @@ def blueprint(calls: Calls, database: Database, admin: Admin, limits: Limits, ve
 
     @api.delete("/rooms/<name>")
     async def close_room(name: str) -> Response:
-        check_admin()
+        admin.check(request.headers.get("Authorization"))
         live = calls.room(name)
         if live is not None:
             calls.close_room(live, "closed-by-admin")
@@ -154,20 +165,16 @@ def blueprint(calls: Calls, database: Database, admin: Admin, limits: Limits, ve
             raise CallError(CallErrorCode.NOT_FOUND, f"There is no room called {name!r}.")
         return Response(b"", 204)
 
+
+def _add_history_routes(api: Blueprint, database: Database, admin: Admin) -> None:
     @api.get("/calls")
     async def list_calls() -> Response:
-        check_admin()
+        admin.check(request.headers.get("Authorization"))
         room = request.args.get("room")
         before = number_untrusted("before", 1 << 62, 0, 1 << 62)
         limit = number_untrusted("limit", PAGE, 1, 1000)
         found = await database.run(lambda connection: records.list_calls(connection, room, before, limit))
         return reply(shapes.CallList(calls=[_show_call(row, parts) for row, parts in found]))
-
-    @api.get("/openapi.json")
-    async def openapi() -> Response:
-        return Response(document, content_type="application/json")
-
-    return api
 
 
 def _show_call(row: dict[str, Any], parts: list[dict[str, Any]]) -> shapes.CallShown:
