@@ -5,7 +5,7 @@ from rtpfwd.state cimport Consumer, PlaneState, Producer, Transport
 from rtpfwd.tables cimport Endpoint
 
 cdef int endpoint_from(object address, Endpoint* out) except -1     # ValueError
-cdef tuple address_of(const Endpoint* endpoint)
+cdef tuple address_of(const Endpoint* endpoint)     # a Python object, so it needs no except value
 
 # Made with malloc, for rtpfwd.objects to take over; otherwise free_* them.
 cdef Producer* producer_from(object params) except NULL

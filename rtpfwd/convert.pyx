@@ -3,9 +3,7 @@
 from cpython.ref cimport Py_INCREF, Py_XDECREF, PyObject
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy, memset
-
-import ipaddress
+from libc.string cimport memcmp, memcpy, memset
 
 from rtpfwd.header cimport header_plan_init, header_plan_map, header_plan_set_mid
 from rtpfwd.names cimport codec_of, extension_kind
@@ -20,37 +18,44 @@ from rtpfwd.state cimport (
     NO_PAYLOAD_TYPE,
     SENT_PACKETS,
 )
+from rtpfwd.sys_linux cimport AF_INET, AF_INET6, inet_ntop, inet_pton
 from rtpfwd.tables cimport TCP, UDP
 from rtpfwd.types cimport EXT_OTHER, MAX_MID
+
+cdef const unsigned char* _MAPPED = b"\0\0\0\0\0\0\0\0\0\0\xff\xff"
 
 
 # Addresses.
 
 cdef int endpoint_from(object address, Endpoint* out) except -1:
-    cdef bytes packed
+    cdef bytes host
     memset(out, 0, sizeof(Endpoint))
     try:
-        protocol, host, port = address
-        parsed = ipaddress.ip_address(host)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"an address is (\"udp\" or \"tcp\", IP literal, port): {error}") from None
+        protocol, literal, port = address
+        host = literal.encode("ascii")
+    except (AttributeError, TypeError, ValueError):
+        raise ValueError(f"an address is (\"udp\" or \"tcp\", IP literal, port), not {type(address).__name__}") from None
     if protocol not in ("udp", "tcp"):
         raise ValueError(f"an address's protocol is \"udp\" or \"tcp\", not {protocol!r}")
     if not isinstance(port, int) or not 0 < port < 65536:
         raise ValueError(f"an address's port is 1 to 65535, not {port!r}")
-    if parsed.version == 6 and (parsed.ipv4_mapped is not None or parsed.scope_id is not None):
-        raise ValueError("an address is never IPv4-mapped and has no zone")
-    packed = parsed.packed
+    if b"\0" not in host and inet_pton(AF_INET, host, out.ip) == 1:
+        out.family = 4
+    elif b"\0" not in host and inet_pton(AF_INET6, host, out.ip) == 1:
+        out.family = 6
+    else:
+        raise ValueError("an address's host is an IP literal without a zone")
+    if out.family == 6 and memcmp(out.ip, _MAPPED, 12) == 0:
+        raise ValueError("an address is never IPv4-mapped IPv6")
     out.protocol = TCP if protocol == "tcp" else UDP
-    out.family = parsed.version
     out.port = port
-    memcpy(out.ip, <const char*>packed, len(packed))
     return 0
 
 
 cdef tuple address_of(const Endpoint* endpoint):
-    packed = (<const char*>endpoint.ip)[:4 if endpoint.family == 4 else 16]
-    return "tcp" if endpoint.protocol == TCP else "udp", str(ipaddress.ip_address(packed)), endpoint.port
+    cdef char text[46]
+    inet_ntop(AF_INET if endpoint.family == 4 else AF_INET6, endpoint.ip, text, sizeof(text))
+    return "tcp" if endpoint.protocol == TCP else "udp", (<bytes>text).decode("ascii"), endpoint.port
 
 
 # Checks shared by producers and consumers.

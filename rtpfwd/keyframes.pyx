@@ -87,9 +87,13 @@ cdef Encoding* _wanted(Consumer* c) noexcept nogil:
     cdef int spatial = (<Selector>c.selector).target.spatial
     if p.encoding_count == 1:
         return &p.encodings[0]
-    if spatial < 0 or spatial >= p.encoding_count:
-        spatial = c.encoding
-    return &p.encodings[spatial]
+    if 0 <= spatial < p.encoding_count:
+        return &p.encodings[spatial]
+    # No target: what flowed last, or else whatever is there.
+    for spatial in range(p.encoding_count):
+        if not p.encodings[c.encoding].has_ssrc and p.encodings[spatial].has_ssrc:
+            return &p.encodings[spatial]
+    return &p.encodings[c.encoding]
 
 
 cdef void request_keyframe_for(PlaneState* s, Consumer* c, int64_t now) noexcept nogil:

@@ -66,7 +66,7 @@ cdef class Lane:
     cdef int* send_first            # index of the first Outgoing of each message
 
     cdef void loop(self) noexcept nogil
-    cdef allocate(self)
+    cdef int allocate(self) except -1
     cdef int wait_ms(self, int64_t now) noexcept nogil
     cdef void receive(self, int socket) noexcept nogil
     cdef void drain(self, int64_t now) noexcept nogil

@@ -15,6 +15,7 @@ from libc.string cimport memcpy, memset
 
 from rtpfwd.convert cimport endpoint_from
 from rtpfwd.ingress cimport plane_receive
+from rtpfwd.sockaddr cimport to_endpoint, to_name
 from rtpfwd.state cimport plane_lock, plane_unlock
 from rtpfwd.sys_linux cimport *
 from rtpfwd.tables cimport Endpoint, same_endpoint
@@ -32,52 +33,6 @@ cdef inline int64_t _clock() noexcept nogil:
     cdef timespec now
     clock_gettime(CLOCK_MONOTONIC, &now)
     return <int64_t>now.tv_sec * 1000000000 + now.tv_nsec
-
-
-cdef void _to_endpoint(const sockaddr_in6* name, Endpoint* out) noexcept nogil:
-    """The kernel's address as an Endpoint; IPv4-mapped becomes IPv4."""
-    cdef const uint8_t* ip = <const uint8_t*>&name.sin6_addr
-    cdef int index
-    cdef bint mapped
-    memset(out, 0, sizeof(Endpoint))
-    if name.sin6_family == AF_INET:
-        out.family = 4
-        out.port = ntohs((<const sockaddr_in*>name).sin_port)
-        memcpy(out.ip, &(<const sockaddr_in*>name).sin_addr, 4)
-        return
-    out.port = ntohs(name.sin6_port)
-    mapped = ip[10] == 0xff and ip[11] == 0xff
-    for index in range(10):
-        mapped = mapped and ip[index] == 0
-    if mapped:
-        out.family = 4
-        memcpy(out.ip, ip + 12, 4)
-    else:
-        out.family = 6
-        memcpy(out.ip, ip, 16)
-
-
-cdef int _to_name(const Endpoint* address, bint ipv6, sockaddr_in6* name) noexcept nogil:
-    """The length of the kernel's form of an address; 0 when this socket can't send there."""
-    cdef sockaddr_in* v4 = <sockaddr_in*>name
-    cdef uint8_t* ip = <uint8_t*>&name.sin6_addr
-    memset(name, 0, sizeof(sockaddr_in6))
-    if not ipv6:
-        if address.family != 4:
-            return 0
-        v4.sin_family = <unsigned short>AF_INET
-        v4.sin_port = htons(address.port)
-        memcpy(&v4.sin_addr, address.ip, 4)
-        return sizeof(sockaddr_in)
-    name.sin6_family = <unsigned short>AF_INET6
-    name.sin6_port = htons(address.port)
-    if address.family == 4:
-        ip[10] = 0xff
-        ip[11] = 0xff
-        memcpy(ip + 12, address.ip, 4)
-    else:
-        memcpy(ip, address.ip, 16)
-    return sizeof(sockaddr_in6)
 
 
 cdef class Lane:
@@ -109,7 +64,7 @@ cdef class Lane:
             raise OSError(errno, "a lane needs an epoll and two eventfds; raise the limit of open files")
         self.state.has_lane = True
 
-    cdef allocate(self):
+    cdef int allocate(self) except -1:
         self.receive_data = <uint8_t*>calloc(RECEIVE_BATCH, RECEIVE_SIZE)
         self.receive_messages = <mmsghdr*>calloc(RECEIVE_BATCH, sizeof(mmsghdr))
         self.receive_vectors = <iovec*>calloc(RECEIVE_BATCH, sizeof(iovec))
@@ -125,6 +80,7 @@ cdef class Lane:
             or self.send_names == NULL or self.send_controls == NULL or self.send_first == NULL
         ):
             raise MemoryError
+        return 0
 
     def __dealloc__(self):
         if self.epoll >= 0:
@@ -208,7 +164,7 @@ cdef class Lane:
         endpoint_from(address, &to)
         if not 0 <= socket < MAX_SOCKETS or self.sockets[socket].fd == -1:
             raise KeyError(socket)
-        length = _to_name(&to, self.sockets[socket].ipv6, &name)
+        length = to_name(&to, self.sockets[socket].ipv6, &name)
         # The call can't block, and with the GIL held nobody closes the socket in between.
         if length == 0 or sendto(
             self.sockets[socket].fd, <const char*>data, len(data), MSG_DONTWAIT | MSG_NOSIGNAL, <sockaddr*>&name, length
@@ -302,7 +258,7 @@ cdef class Lane:
             now = _clock()
             plane_lock(self.state)
             for index in range(count):
-                _to_endpoint(&self.receive_names[index], &source)
+                to_endpoint(&self.receive_names[index], &source)
                 plane_receive(
                     self.state, socket, &source, self.receive_data + index * RECEIVE_SIZE,
                     <int>self.receive_messages[index].msg_len, now,
@@ -360,7 +316,7 @@ cdef class Lane:
             header = &self.send_messages[messages].msg_hdr
             memset(header, 0, sizeof(msghdr))
             header.msg_name = &self.send_names[messages]
-            header.msg_namelen = _to_name(&out[first].to, socket.ipv6, &self.send_names[messages])
+            header.msg_namelen = to_name(&out[first].to, socket.ipv6, &self.send_names[messages])
             header.msg_iov = &self.send_vectors[first]
             header.msg_iovlen = index - first
             if index - first > 1:
@@ -433,7 +389,7 @@ cdef class Lane:
     cdef void send_singly(self, LaneSocket* socket, Outgoing* out, int count) noexcept nogil:
         """One call for each datagram of a message that the kernel refused whole."""
         cdef sockaddr_in6 name
-        cdef int length = _to_name(&out[0].to, socket.ipv6, &name)
+        cdef int length = to_name(&out[0].to, socket.ipv6, &name)
         cdef int index
         for index in range(count):
             self.figures.send_calls += 1

@@ -7,4 +7,4 @@ cdef class Plane:
     cdef PlaneState* state
     cdef dict _producers        # handle to ProducerParams, for the consumers to come
 
-    cdef reap(self)
+    cdef int reap(self) except -1

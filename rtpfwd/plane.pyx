@@ -10,8 +10,6 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-import os
-
 from rtpfwd import selector as _selector
 from rtpfwd.convert cimport (
     address_of,
@@ -34,6 +32,7 @@ from rtpfwd.selector cimport Selector
 from rtpfwd.selectors import passthrough as _passthrough  # registers itself
 from rtpfwd.srtp cimport SrtpPolicy
 from rtpfwd.state cimport *
+from rtpfwd.sys_linux cimport getentropy
 from rtpfwd.tables cimport Endpoint, Pool, pool_get
 from rtpfwd.ticks cimport plane_collect, plane_next_timeout, plane_timeout
 from rtpfwd.twcc cimport twcc_init
@@ -105,9 +104,13 @@ cdef int64_t _time(object now) except -1:
 
 cdef class Plane:
     def __cinit__(self, *, max_transports=4096, max_streams=65536, seed=None):
+        cdef uint64_t number = 0
         if not 1 <= max_transports <= 1 << 16 or not 1 <= max_streams <= 1 << 20:
             raise ValueError("max_transports is 1 to 65536 and max_streams 1 to 1048576")
-        number = int.from_bytes(os.urandom(8), "little") if seed is None else seed & ((1 << 64) - 1)
+        if seed is not None:
+            number = seed & ((1 << 64) - 1)
+        elif getentropy(&number, sizeof(number)):
+            raise OSError("the kernel gave no random bytes")
         self.state = plane_open(max_transports, max_streams, number)
         if self.state == NULL:
             raise MemoryError("no memory for the plane's tables and buffers")
@@ -123,9 +126,10 @@ cdef class Plane:
         _free_dead(self.state, None)
         plane_close(self.state)
 
-    cdef reap(self):
+    cdef int reap(self) except -1:
         """Free what the last command removed."""
         _free_dead(self.state, self._producers)
+        return 0
 
     # Transports.
 

@@ -101,7 +101,12 @@ cdef extern from "<time.h>" nogil:
         long tv_nsec
     int clock_gettime(int, timespec*)
 
+cdef extern from "<arpa/inet.h>" nogil:
+    int inet_pton(int, const char*, void*)
+    const char* inet_ntop(int, const void*, char*, socklen_t)
+
 cdef extern from "<unistd.h>" nogil:
+    int getentropy(void*, size_t)
     int close(int)
     ssize_t read(int, void*, size_t)
     ssize_t write(int, const void*, size_t)
