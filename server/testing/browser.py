@@ -71,6 +71,7 @@ class PeerConnection:
         self.connected_at: int | None = None
         self.failed: str | None = None
         self.profile: int | None = None
+        self.keys: SrtpKeys | None = None  # for a load generator, which protects and unprotects by itself
         self.sources: list[Source] = []
         self.sinks: list[Sink] = []
         self.unclaimed = 0  # media packets that belong to no sink
@@ -220,6 +221,7 @@ class PeerConnection:
     def _set_keys(self, keys: SrtpKeys, now: int) -> None:
         self.connected_at = now
         self.profile = keys.profile
+        self.keys = keys
         self._send_session = srtp_session(keys.profile, keys.send, outbound=True)
         self._recv_session = srtp_session(keys.profile, keys.recv, outbound=False)
         self._report_at = now + REPORT_INTERVAL
