@@ -3,7 +3,8 @@
 | metric | labels | meaning |
 |---|---|---|
 | sightline_<name>_total | lane | each counter of the plane, as docs/forwarding.md names it: forwarded_packets, … |
-| sightline_dropped_datagrams_total | lane, reason | dropped by the plane |
+| sightline_<name> | lane | its gauges: streams, history_slots, history_slots_free |
+| sightline_dropped_packets_total | lane, reason | dropped by the plane |
 | sightline_refused_datagrams_total | reason | STUN and DTLS that the node refused |
 | sightline_lane_<name>_total | lane | each counter of the lane: wakeups, send_calls, … |
 | sightline_routers, _transports, _producers, _consumers | - | how many there are |
@@ -28,6 +29,7 @@ from server.media.core import MediaCore
 from server.media.webrtc_transport import WebRtcTransport
 
 _DROP = "drop_"
+_GAUGES = {"streams", "history_slots", "history_slots_free"}  # what the plane tells of now, not since its beginning
 
 
 class MediaCollector(Collector):
@@ -49,10 +51,8 @@ class MediaCollector(Collector):
         yield from self._connections()
 
     def _planes(self) -> Iterator[Metric]:
-        drops = CounterMetricFamily(
-            "sightline_dropped_datagrams", "Datagrams that the plane dropped.", labels=["lane", "reason"]
-        )
-        families: dict[str, CounterMetricFamily] = {}
+        drops = CounterMetricFamily("sightline_dropped_packets", "What the plane dropped.", labels=["lane", "reason"])
+        families: dict[str, CounterMetricFamily | GaugeMetricFamily] = {}
         for shell in self._shells:
             lane = str(shell.index)
             for name, value in shell.plane.counters().items():
@@ -61,8 +61,9 @@ class MediaCollector(Collector):
                     continue
                 family = families.get(name)
                 if family is None:
-                    family = families[name] = CounterMetricFamily(
-                        f"sightline_{name}", "A counter of the forwarding plane.", labels=["lane"]
+                    kind = GaugeMetricFamily if name in _GAUGES else CounterMetricFamily
+                    family = families[name] = kind(
+                        f"sightline_{name}", "See docs/forwarding.md of Sightline.", labels=["lane"]
                     )
                 family.add_metric([lane], value)
         yield from families.values()

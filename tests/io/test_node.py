@@ -126,8 +126,9 @@ async def test_metrics_show_what_there_is():
     assert lines['sightline_tcp_events_total{event="accepted",lane="0"}'] == "1.0"
     assert lines["sightline_transport_defects_total"] == "0.0"
     assert float(lines['sightline_received_packets_total{lane="0"}']) >= 1
+    assert lines['sightline_streams{lane="0"}'] == "1.0"
     assert 'sightline_forwarded_bytes_total{lane="0"}' in lines
-    assert any(line.startswith("sightline_dropped_datagrams_total{") for line in lines)
+    assert any(line.startswith("sightline_dropped_packets_total{") for line in lines)
     assert any(line.startswith("sightline_lane_wakeups_total{") for line in lines)
 
 
