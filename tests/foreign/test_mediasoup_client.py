@@ -1,7 +1,7 @@
 """Stock mediasoup-client, the current release and an old one, in a page of these tests, against our /ws.
 
-`mediasoup_client/page.js` is all of it: nothing of our web client is in it. Its two bundles come from the npm releases as
-they are, so what passes here is what any application on mediasoup-client can rely on.
+`mediasoup_client/page.js` is all of it: nothing of our web client is in it. Its two bundles come from the npm releases
+as they are, so what passes here is what any application on mediasoup-client can rely on.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ export function ControlBar() {
   const { chatOpen, figures } = useUi()
   return (
     <footer className="flex shrink-0 justify-center px-2 pt-3 pb-[calc(0.75rem+env(safe-area-inset-bottom))]">
-      <div role="toolbar" aria-label="Call controls" className="flex flex-wrap justify-center gap-2.5">
+      <div role="toolbar" aria-label="Call controls" className="flex flex-wrap justify-center gap-2.5 max-sm:gap-1.5">
         <Inputs />
         <IconButton
           data-testid="hand-button"
