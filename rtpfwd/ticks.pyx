@@ -137,8 +137,11 @@ cdef void _report(PlaneState* s, Transport* t, int64_t now) noexcept nogil:
     cdef Consumer* c = t.consumers
     cdef Writer w
     cdef Writer before
-    cdef int count = _blocks(t, blocks, now)
-    if not can_send(t) or (count == 0 and c == NULL) or not _begin(s, t, &w, blocks, count):
+    cdef int count
+    if not can_send(t):
+        return
+    count = _blocks(s, t, blocks, now)
+    if (count == 0 and c == NULL) or not _begin(s, t, &w, blocks, count):
         return
     while c != NULL:
         before = w
@@ -153,13 +156,19 @@ cdef void _report(PlaneState* s, Transport* t, int64_t now) noexcept nogil:
     out_commit_rtcp(s, t, t.control, <int>writer_size(&w))
 
 
-cdef int _blocks(Transport* t, ReportBlock* blocks, int64_t now) noexcept nogil:
+cdef int _blocks(PlaneState* s, Transport* t, ReportBlock* blocks, int64_t now) noexcept nogil:
+    """Report blocks for every received stream. What exceeds one RR leaves at once; the rest is the caller's to send."""
     cdef Producer* p = t.producers
+    cdef Writer w
     cdef int count = 0
     cdef int index
     while p != NULL:
         for index in range(p.encoding_count):
-            if p.encodings[index].stream.started and count < MAX_REPORT_BLOCKS:
+            if count == MAX_REPORT_BLOCKS:
+                if _begin(s, t, &w, blocks, count):
+                    out_commit_rtcp(s, t, t.control, <int>writer_size(&w))
+                count = 0
+            if p.encodings[index].stream.started:
                 recv_stream_report(&p.encodings[index].stream, &blocks[count], now)
                 count += 1
         p = p.next

@@ -203,6 +203,10 @@ def test_reports_of_many_consumers_share_datagrams_that_fit_a_path():
         world.send(publisher, sender_report(0x1000 + 16 * n, 1 << 40, 3000))
     world.advance(3000)
     assert {struct.unpack_from("!I", body)[0] for body in viewer.took_rtcp(200)} == {0x9000 + 16 * n for n in range(40)}
+    told = {
+        struct.unpack_from("!I", body, at)[0] for body in publisher.took_rtcp(201) for at in range(4, len(body), 24)
+    }
+    assert told == {0x1000 + 16 * n for n in range(40)}
     assert max(map(len, viewer.datagrams)) <= 1300
     assert max(map(len, publisher.datagrams)) <= 1300
 
