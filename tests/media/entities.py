@@ -68,8 +68,8 @@ def simulcast(ssrc: int = 3333) -> RtpParameters:
 class Bench:
     """A core over real planes, commanded at one instant."""
 
-    def __init__(self, lanes: int = 1, limits: MediaLimits | None = None) -> None:
-        self.planes = [Plane(seed=lane) for lane in range(lanes)]
+    def __init__(self, lanes: int = 1, limits: MediaLimits | None = None, planes: list[Plane] | None = None) -> None:
+        self.planes = planes or [Plane(seed=lane) for lane in range(lanes)]
         self.defects: list[tuple[str, BaseException]] = []
         self.core = MediaCore(
             self.planes,

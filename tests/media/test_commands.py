@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from rtpfwd.params import ConsumerParams, PayloadMapping
+from rtpfwd.plane import Plane
 from server.errors import LocalError
 from server.media.errors import (
     AlreadyExists,
@@ -415,3 +416,28 @@ def test_stopping_closes_everything_and_refuses_more():
     assert len(closed) == 8
     with pytest.raises(Stopping, match="another node"):
         bench.router("late")
+
+
+def test_a_full_plane_is_a_limit_and_no_defect():
+    bench = Bench(planes=[Plane(max_transports=1, max_streams=1, seed=1)])
+    bench.router()
+    bench.transport("first")
+    with pytest.raises(LimitReached, match="another node"):
+        bench.transport("second")
+    bench.produce("first", "mic", opus())
+    with pytest.raises(LimitReached, match="another node"):
+        bench.produce("first", "camera", vp8())
+    with pytest.raises(LimitReached, match="another node"):
+        bench.consume("first", "c", "mic")
+    assert list(bench.core.transports) == ["first"]
+    assert list(bench.core.shared.producers) == ["mic"]
+    assert not bench.core.shared.consumers
+    assert not bench.defects
+
+
+@pytest.mark.parametrize("mid", ["probator", "datachannel", "a b", "ä", "far-too-long-for-a-mid"])
+def test_a_mid_that_cannot_be_used_is_refused(mid: str):
+    bench = call()
+    capabilities = bench.commands.router("room").rtp_capabilities
+    with pytest.raises(InvalidArgument, match=r"(?i)mid"):
+        bench.commands.consume("carol", "c", "camera", capabilities, NOW, paused=False, mid=mid)
