@@ -58,3 +58,13 @@ def test_the_buffers_are_larger_than_the_systems_default():
         granted = plain.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
     with open_udp("127.0.0.1", 0, buffer_bytes=BUFFER) as udp:
         assert udp.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) == granted >= default
+
+
+def test_a_machine_without_ipv6_serves_ipv4(monkeypatch):
+    monkeypatch.setattr(socket, "has_ipv6", False)
+    bound = open_port("", 0, tcp=True, buffer_bytes=BUFFER)
+    try:
+        assert (bound.ipv4, bound.ipv6) == (True, False)
+        assert bound.udp.family == socket.AF_INET
+    finally:
+        bound.close()
