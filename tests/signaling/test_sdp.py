@@ -85,6 +85,12 @@ def test_simulcast_lists_take_the_first_alternative_and_ignore_pauses():
     assert sdp.simulcast_rids(video) == ("h", "l")
 
 
+def test_of_two_extensions_with_one_id_or_one_uri_the_first_counts():
+    again = "a=extmap:1 urn:x\r\na=extmap:9 urn:ietf:params:rtp-hdrext:sdes:mid\r\na=extmap:15 urn:y\r\na=mid:0"
+    audio = sdp.parse_untrusted(edited("aiortc-publish", ("a=mid:0", again))).sections[0]
+    assert [(e.id, e.uri.split(":")[-1]) for e in audio.extensions] == [(1, "mid"), (2, "ssrc-audio-level"), (15, "y")]
+
+
 BROKEN = {
     "empty": ("", "starts with v=0"),
     "no section": ("v=0\r\ns=-\r\n", "no m= section"),
@@ -186,6 +192,13 @@ def test_simulcast_by_ssrc_group():
     rtp = sdp.produce_parameters(sdp.parse_untrusted(text).sections[0], router())
     assert [(e.ssrc, e.rtx_ssrc) for e in rtp.encodings] == [(1, 11), (2, 0)]
     assert not rtp.encodings[1].HasField("rtx_ssrc")
+
+
+def test_no_rtx_is_sent_to_a_router_without_it():
+    without = pb.RtpCapabilities(codecs=[c for c in router().codecs if c.mime_type != "video/rtx"])
+    rtp = sdp.produce_parameters(offer_of("aiortc-publish").sections[1], without)
+    assert [codec.mime_type for codec in rtp.codecs] == ["video/VP8"]
+    assert not rtp.encodings[0].HasField("rtx_ssrc")
 
 
 def test_rids_without_their_extension_are_refused():

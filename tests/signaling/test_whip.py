@@ -84,6 +84,23 @@ async def test_what_the_router_lacks_is_rejected_and_the_rest_published(front):
     assert "a=group:BUNDLE 0\r\n" in reply.text
 
 
+@pytest.mark.parametrize(
+    ("name", "role"), [("ffmpeg-passive", "server"), ("ffmpeg-active", "client"), ("chromium-publish", "client")]
+)
+async def test_the_node_is_told_the_clients_dtls_role_and_certificate(front, name, role):
+    connect, told = front.node.connect_web_rtc_transport, []
+
+    async def connecting(request: pb.ConnectWebRtcTransportRequest) -> pb.ConnectWebRtcTransportReply:
+        told.append(request.dtls_parameters)
+        return await connect(request)
+
+    front.node.connect_web_rtc_transport = connecting
+    assert (await publish(front, name)).status == 201
+    (dtls,) = told
+    assert dtls.role == role
+    assert dtls.fingerprints[0].value.encode() in offer_bytes(name)
+
+
 async def test_browsers_in_the_room_get_the_publisher(front):
     ada = await front.joined()
     await ada.transport("recv")
@@ -311,6 +328,8 @@ async def test_a_preflight_is_answered(front):
 
 
 async def test_a_page_may_read_what_it_needs(front):
+    refused = await publish(front, "chromium-watch", Origin="https://studio.example")
+    assert (refused.status, refused.headers["Access-Control-Allow-Origin"]) == (422, "https://studio.example")
     reply = await publish(front, Origin="https://studio.example")
     assert {"Location", "ETag", "Link"} <= set(reply.headers["Access-Control-Expose-Headers"].split(", "))
     reply = await send(front.port, "OPTIONS", reply.headers["Location"])
