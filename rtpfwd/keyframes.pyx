@@ -97,7 +97,10 @@ cdef Encoding* _wanted(Consumer* c) noexcept nogil:
 
 
 cdef void request_keyframe_for(PlaneState* s, Consumer* c, int64_t now) noexcept nogil:
-    request_keyframe(s, _wanted(c), now)
+    # A keyframe that comes before the viewer is connected is lost on it, and the throttle would delay the next one.
+    # The fanout asks as soon as there is something to send.
+    if can_send(c.transport):
+        request_keyframe(s, _wanted(c), now)
 
 
 cdef void keyframe_received(Encoding* e) noexcept nogil:
