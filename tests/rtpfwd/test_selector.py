@@ -46,7 +46,7 @@ def test_a_selector_is_found_by_its_name() -> None:
     selector.register("passthrough", rtpfwd.selectors.passthrough.Passthrough)  # the same again does nothing
     with pytest.raises(ValueError, match="registered already"):
         selector.register("passthrough", selector.Selector)
-    with pytest.raises(ValueError, match="no selector is named 'nothing'; registered: .*passthrough"):
+    with pytest.raises(ValueError, match=r"no selector is named 'nothing'; registered: .*passthrough"):
         selector.create("nothing", video=True)
 
 
