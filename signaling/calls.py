@@ -86,6 +86,7 @@ class Calls:
         self._record = record
         self._nursery: trio.Nursery | None = None
         self._opening = trio.Lock()
+        self._capabilities: pb.RtpCapabilities | None = None  # of every router: all are made alike
         self._rooms: dict[str, Room] = {}
         self._routers: dict[str, Room] = {}
         self._sessions: dict[str, Peer] = {}  # by resume secret
@@ -131,9 +132,19 @@ class Calls:
                 chat=deque(maxlen=self.limits.chat_messages),
             )
             self._rooms[name] = self._routers[router_id] = room
+            self._capabilities = info.rtp_capabilities
             self.metrics.rooms.inc()
             self._vacate(room)
             return room
+
+    async def router_capabilities(self, name: str) -> pb.RtpCapabilities:
+        """What the router of that room can forward, or will. Asking makes no room: anybody may, with no token."""
+        room = self._rooms.get(name)
+        if room is not None:
+            return room.rtp_capabilities
+        if self._capabilities is None:
+            self._capabilities = (await self.open_room(name)).rtp_capabilities
+        return self._capabilities
 
     def close_room(self, room: Room, reason: str) -> None:
         """End the call: `roomClosed` to everybody, then their carriers are told `closed("room-closed")`."""

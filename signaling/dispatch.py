@@ -75,8 +75,8 @@ class _Ids(rtp_json.Wire):
 
 
 async def _get_router_rtp_capabilities(client: Client, data: m.GetRouterRtpCapabilities) -> Reply:
-    room = await client.calls.open_room(data.room)
-    return {"routerRtpCapabilities": rtp_json.rtp_capabilities_to_json(room.rtp_capabilities)}
+    capabilities = await client.calls.router_capabilities(data.room)
+    return {"routerRtpCapabilities": rtp_json.rtp_capabilities_to_json(capabilities)}
 
 
 async def _join(client: Client, data: m.Join) -> Reply:

@@ -159,6 +159,12 @@ async def test_looking_at_a_room_does_not_keep_its_router(world, autojump_clock)
     assert world.node.entities == {}
 
 
+async def test_asking_for_capabilities_makes_no_rooms(world, autojump_clock):
+    for index in range(100):
+        assert await world.calls.router_capabilities(f"room-{index}") == CAPABILITIES
+    assert len(world.calls.live_rooms()) == 1  # the first had to ask the node
+
+
 async def test_a_producer_closed_while_a_viewer_is_being_given_it(world, autojump_clock):
     ada = await world.join("ada")
     _, mic = await world.send(ada)
