@@ -81,12 +81,11 @@ def assign_sources(offer: sdp.Offer, peer: Peer) -> list[Producer | None]:
 
 
 async def _consume(calls: Calls, viewer: Peer, section: sdp.Section, source: Producer) -> sdp.Answered | None:
-    """The section's answer; None when the viewer lacks the source's codec."""
+    """The section's answer; None when the viewer lacks the source's codec. `Sessions.watch_over` resumes it."""
     try:
-        consumer, info = await calls.consume(viewer, source.id, adopt_viewer_numbers=True, mid=section.mid)
+        _, info = await calls.consume(viewer, source.id, adopt_viewer_numbers=True, mid=section.mid)
     except CallError as error:
         if error.code is CallErrorCode.UNSUPPORTED:
             return None
         raise
-    await calls.resume_consumer(viewer, consumer.id)
     return sdp.Answered(info.rtp_parameters, sends=True, stream_id=source.peer.id)

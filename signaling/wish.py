@@ -32,6 +32,7 @@ log = structlog.get_logger(__name__)
 SDP_TYPE = "application/sdp"
 FRAGMENT_TYPE = "application/trickle-ice-sdpfrag"
 CONNECT_SECONDS = 30.0  # a session whose DTLS handshake is not done by then is ended
+LOOK_SECONDS = 5.0  # how often the node is asked whether it is, should its event be lost
 RETRY_SECONDS = 2  # what Retry-After says
 MAX_BODY_BYTES = 64 * 1024
 MAX_UNCONNECTED = 256  # sessions of one protocol that may be on their way at the same time
@@ -146,20 +147,38 @@ class Sessions:
         self.calls.leave(session.peer)
 
     async def watch_over(self, session: Session) -> None:
-        """End a session that doesn't connect; ask for keyframes for one that does, now that they can arrive."""
+        """End a session that doesn't connect; let media flow on one that does.
+
+        Consumers wait for that moment paused: the keyframe that resuming asks for can arrive only now, and asked for
+        earlier it would only make the node refuse a second one so soon.
+        """
         with trio.move_on_after(CONNECT_SECONDS):
-            await session.settled.wait()
+            while not session.settled.is_set():
+                with trio.move_on_after(LOOK_SECONDS):
+                    await session.settled.wait()
+                if not session.settled.is_set():
+                    await self._look(session)
         if session.ended:
             return
         if not session.dtls_connected:
             log.info("a session did not connect in time", kind=self.kind, room=session.room)
             self.end(session)
             return
-        for consumer in [c for c in session.peer.consumers.values() if c.producer.kind == "video"]:
+        for consumer in list(session.peer.consumers.values()):
             try:
-                await self.calls.request_key_frame(session.peer, consumer.id)
+                await self.calls.resume_consumer(session.peer, consumer.id)
             except CallError as error:
-                log.info("no keyframe could be asked for", kind=self.kind, room=session.room, why=error.message)
+                log.info("a consumer could not be resumed", kind=self.kind, room=session.room, why=error.message)
+
+    async def _look(self, session: Session) -> None:
+        """Ask the node itself, for an event that never comes may have been lost (WatchLagged)."""
+        try:
+            stats = await self.calls.stats(session.peer, transport_id=session.transport.id)
+        except CallError:
+            return
+        if any(row.type == "transport" and row.labels.get("dtls_state") == "connected" for row in stats.rows):
+            session.dtls_connected = True
+            session.settled.set()
 
     def _notified(self, session: Session, method: str, data: dict[str, Any]) -> None:
         if method == "transportState" and data["dtlsState"] == "connected":

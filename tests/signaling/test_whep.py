@@ -9,6 +9,7 @@ import trio
 from aiortc.sdp import SessionDescription
 
 from protos import media_pb2 as pb
+from signaling import wish
 from tests.signaling.client import Front, running_front
 from tests.signaling.fake_node import FakeNode
 from tests.signaling.http_client import Reply, send
@@ -60,7 +61,7 @@ async def test_a_post_watches(front, name):
     assert all(media.ssrc for media in answer.media)
     assert len({media.msid.split()[0] for media in answer.media}) == 1
     assert len(consumers(front)) == 2
-    assert not any(consumer.paused for consumer in consumers(front))
+    assert all(consumer.paused for consumer in consumers(front)), "until the viewer is connected"
 
 
 async def test_nobody_to_watch_yet(front):
@@ -134,14 +135,31 @@ async def test_the_nth_section_gets_the_nth_source(front):
     assert "a=group:BUNDLE 0 2\r\n" in reply.text
 
 
-async def test_a_keyframe_is_asked_for_once_it_can_arrive(front):
+async def test_media_flows_once_the_viewer_is_connected(front):
+    """Resuming is also what asks for a keyframe, so it must not come before a keyframe can arrive."""
     await publish(front)
     await watch(front)
-    assert "request_key_frame" not in front.node.commands
+    assert "resume" not in front.node.commands
     viewer = front.node.of(pb.EntityKind.TRANSPORT)[-1]
     state = pb.TransportStateChanged(transport_id=viewer.id, ice_state="connected", dtls_state="connected")
     front.node.emit(pb.Event(transport_state=state))
-    await until(lambda: front.node.commands.count("request_key_frame") == 1)
+    await until(lambda: not any(consumer.paused for consumer in consumers(front)))
+    assert front.node.commands.count("resume") == 2
+
+
+async def test_media_flows_although_the_event_was_lost(front, monkeypatch):
+    monkeypatch.setattr(wish, "LOOK_SECONDS", 0.02)
+    await publish(front)
+    await watch(front)
+    looks = front.node.get_stats
+
+    async def connected(request: pb.GetStatsRequest) -> pb.Stats:
+        stats = await looks(request)
+        stats.rows[0].labels["dtls_state"] = "connected"
+        return stats
+
+    front.node.get_stats = connected
+    await until(lambda: not any(consumer.paused for consumer in consumers(front)))
 
 
 @pytest.mark.parametrize("ends", ["publisher leaves", "producer closes", "transport dies"])
