@@ -51,6 +51,13 @@ SILENT_PINGS = 3  # unanswered pings after which a client is gone
 class Tasks(TaskGroup):
     """The tasks of one connection. Events for an application that has returned are dropped instead of waiting."""
 
+    async def __aexit__(self, *details: Any) -> Any:
+        # Its own cancellation ends here. Hypercorn's loses what its nursery answers, so that a cancelled connection
+        # would cancel the listener too.
+        if self._nursery_manager is None:
+            return None
+        return await self._nursery_manager.__aexit__(*details)
+
     async def spawn_app(
         self, app: AppWrapper, config: Config, scope: Any, send: Callable[[Any], Awaitable[None]]
     ) -> Callable[[Any], Awaitable[None]]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 
 import pytest
 import trio
 
+from signaling.http_server import LINGER_SECONDS
 from tests.signaling.client import running_front
 from tests.signaling.fake_node import FakeNode
 
@@ -194,6 +196,23 @@ async def test_a_silent_client_is_noticed(node, tmp_path):
             bob = (await ada.note("newPeer"))["id"]
             await ada.note("peerLeft", peerId=bob, reason="lost")
         assert await ada.request("chat", text="x")
+
+
+async def test_a_client_that_does_not_close_its_end_is_dropped_alone(front):
+    ada = await front.joined()
+    stream = await upgraded(front)
+    async with stream:
+        await stream.send_all(frame(0x8, b"\x03\xe8"))  # a close frame, and then it just stays
+        with trio.fail_after(5):
+            while await stream.receive_some():
+                pass
+            await trio.sleep(2 * LINGER_SECONDS)
+            with suppress(trio.BrokenResourceError):
+                while True:  # until the other end is gone
+                    await stream.send_all(b"x")
+                    await trio.sleep(0.01)
+    assert await ada.request("chat", text="the others go on")
+    assert (await front.joined(name="Bob")).peer_id
 
 
 async def test_endless_headers_are_refused(front):
