@@ -27,12 +27,12 @@ def whip_blueprint(calls: Calls, authoriser: Authoriser, *, allowed_origins: Seq
 async def publish(sessions: Sessions, opening: Opening) -> tuple[Session, str]:
     """Produce every section that the offerer sends and the room's router takes; the others are rejected in the answer.
 
-    Raises WishError 422 when nothing is left, SdpError, CallError; then nobody has joined.
+    Raises WishError 422 when nothing is left, before a room is opened for it; SdpError, CallError, and nobody stays behind.
     """
-    room = await sessions.calls.open_room(opening.room)
-    plan = [_parameters(section, room.rtp_capabilities) for section in opening.offer.sections]
+    router = await sessions.calls.router_capabilities(opening.room)
+    plan = [_parameters(section, router) for section in opening.offer.sections]
     if not any(plan):
-        raise WishError(422, _nothing_to_publish(opening.offer, room.rtp_capabilities))
+        raise WishError(422, _nothing_to_publish(opening.offer, router))
     session = await sessions.join(opening)
     try:
         role = await sessions.connect(session, "send")

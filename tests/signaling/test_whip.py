@@ -247,7 +247,9 @@ async def test_a_bad_room_is_refused(front, room):
 
 
 async def test_a_viewers_offer_is_refused(front):
-    reply = await publish(front, "chromium-watch")
+    await publish(front)
+    reply = await send(front.port, "POST", "/whip/other", offer_bytes("chromium-watch"), SDP)
+    assert len(front.node.of(pb.EntityKind.ROUTER)) == 1, "what is refused opens no room"
     assert (reply.status, "To watch, use WHEP" in reply.detail) == (422, True)
 
 
