@@ -27,7 +27,7 @@ def whip_blueprint(calls: Calls, authoriser: Authoriser, *, allowed_origins: Seq
 async def publish(sessions: Sessions, opening: Opening) -> tuple[Session, str]:
     """Produce every section that the offerer sends and the room's router takes; the others are rejected in the answer.
 
-    Raises WishError 422 when nothing is left, before a room is opened for it; SdpError, CallError, and nobody stays behind.
+    Raises WishError 422 when nothing is left, before a room is opened for it; SdpError; CallError. Nobody stays behind.
     """
     router = await sessions.calls.router_capabilities(opening.room)
     plan = [_parameters(section, router) for section in opening.offer.sections]
