@@ -8,6 +8,7 @@ Each class here overrides as little of hypercorn 0.18 as its fault needs:
   deadline and can be cancelled, which breaks that connection, for half a frame may be out;
 - closing at once lost what the client had not read yet (a close frame, an error page), and a cancelled close did
   nothing: `Connection` lingers for a moment, and ends then whatever its tasks wait for;
+- the cancellation of one connection's tasks went on to the listener: `Tasks`;
 - events for an application that has returned filled a queue nobody reads, and the connection never ended: `Tasks`;
 - permessage-deflate was always accepted, at 100 KiB a socket: it is never offered back;
 - messages were measured in characters and one too large left its socket open: `Frames`, `WebSocketStream`;
@@ -51,7 +52,7 @@ SILENT_PINGS = 3  # unanswered pings after which a client is gone
 class Tasks(TaskGroup):
     """The tasks of one connection. Events for an application that has returned are dropped instead of waiting."""
 
-    async def __aexit__(self, *details: Any) -> Any:
+    async def __aexit__(self, *details: Any) -> Any:  # noqa: PYI036  (passed on)
         # Its own cancellation ends here. Hypercorn's loses what its nursery answers, so that a cancelled connection
         # would cancel the listener too.
         if self._nursery_manager is None:
