@@ -106,7 +106,10 @@ async def firefox(folder: Path, *, namespace: str | None = None) -> AsyncIterato
                 connection = await wrap_client_stream(nursery, stream, f"127.0.0.1:{port}", "/session")
                 browser = Firefox(connection)
                 await browser.start()
-            yield browser
+            try:
+                yield browser
+            finally:
+                await trio.aclose_forcefully(stream)
             nursery.cancel_scope.cancel()
     finally:
         process.kill()
