@@ -71,7 +71,7 @@ cdef void _consume(PlaneState* s, Consumer* c, int32_t index, int64_t now) noexc
         view = &s.pending[index].view
         index = s.pending[index].next
         if view.payload_size == 0:
-            rewriter_drop(&c.rewriter, view)
+            _pass_over(c, view)
             continue
         if not can_send(c.transport):
             reason = DROP_NO_REMOTE
@@ -87,6 +87,12 @@ cdef void _consume(PlaneState* s, Consumer* c, int32_t index, int64_t now) noexc
         request_keyframe_for(s, c, now)
 
 
+cdef inline void _pass_over(Consumer* c, const PacketView* view) noexcept nogil:
+    # Each encoding has a numbering of its own; only what is left out of the one that flows leaves a gap to close.
+    if view.encoding == c.encoding:
+        rewriter_drop(&c.rewriter, view)
+
+
 cdef int _forward(PlaneState* s, Consumer* c, PacketView* view, int64_t now) noexcept nogil:
     """One packet to one consumer: choose, renumber, write, protect. 0 or a DropReason."""
     cdef Rewritten numbers
@@ -96,11 +102,11 @@ cdef int _forward(PlaneState* s, Consumer* c, PacketView* view, int64_t now) noe
     cdef uint8_t* out
     cdef int size, clear_size, reason
     if payload_type == NO_PAYLOAD_TYPE:
-        rewriter_drop(&c.rewriter, view)
+        _pass_over(c, view)
         return DROP_UNKNOWN_PAYLOAD_TYPE
     verdict = (<Selector>c.selector).select(view)
     if verdict == DROP:
-        rewriter_drop(&c.rewriter, view)
+        _pass_over(c, view)
         return DROP_SELECTOR
     reason = rewriter_forward(&c.rewriter, view, verdict == SWITCH, now, &numbers)
     if reason:

@@ -243,6 +243,7 @@ cdef int _take(PlaneState* s, Transport* t, Pending* pending, int64_t now) noexc
         schedule(s, max(recv_stream_next_timeout(&e.stream), s.last_nacks + <int64_t>NACK_TICK_MS * MS))
     if not e.announced:
         e.announced = tell_stream_started(s, p.slot, e.index, e.ssrc) == 0
+    e.heard = now
     view.encoding = e.index
     pending.encoding = e
     # A packet of padding alone goes on too: the consumers' numbering has to close the gap that it leaves.

@@ -19,6 +19,7 @@ from rtpfwd.state cimport (
     KEYFRAME_REPEAT_MS,
     MS,
     Producer,
+    SILENT_MS,
     Transport,
     schedule,
 )
@@ -85,14 +86,20 @@ cdef void request_keyframe(PlaneState* s, Encoding* e, int64_t now) noexcept nog
 cdef Encoding* _wanted(Consumer* c) noexcept nogil:
     cdef Producer* p = c.producer
     cdef int spatial = (<Selector>c.selector).target.spatial
+    cdef int64_t newest = 0
+    cdef int index
     if p.encoding_count == 1:
         return &p.encodings[0]
     if 0 <= spatial < p.encoding_count:
         return &p.encodings[spatial]
-    # No target: what flowed last, or else whatever is there.
-    for spatial in range(p.encoding_count):
-        if not p.encodings[c.encoding].has_ssrc and p.encodings[spatial].has_ssrc:
-            return &p.encodings[spatial]
+    # No target: what flowed last, unless it fell silent; else the lowest that is heard.
+    for index in range(p.encoding_count):
+        newest = max(newest, p.encodings[index].heard)
+    newest -= <int64_t>SILENT_MS * MS
+    if p.encodings[c.encoding].heard < newest:
+        for index in range(p.encoding_count):
+            if p.encodings[index].heard >= newest:
+                return &p.encodings[index]
     return &p.encodings[c.encoding]
 
 

@@ -41,6 +41,7 @@ cdef enum:
     REPORT_MS = 1000            # sender and receiver reports; each interval is 0.5 to 1.5 of it
     KEYFRAME_INTERVAL_MS = 500  # between two keyframe requests for one encoding
     KEYFRAME_REPEAT_MS = 1000   # while someone waits and none comes
+    SILENT_MS = 1000            # behind its siblings: then an encoding is not asked for keyframes
 
 cdef enum Direction:            # part of the key of the SSRC look-up
     RECEIVED = 0
@@ -114,6 +115,7 @@ cdef struct Encoding:
     uint8_t rid[MAX_MID]
     uint8_t rid_size            # 0: none
     bint announced              # StreamStarted was told
+    int64_t heard               # ns when its newest packet arrived; 0: none did
     RecvStream stream
     History history
     bint has_history

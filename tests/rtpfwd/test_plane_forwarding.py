@@ -287,3 +287,40 @@ def test_codecs_of_one_producer_keep_their_own_numbers():
     world.send(publisher, rtp(3, b"?", ssrc=0x1000, payload_type=99))
     assert [packet.payload_type for packet in viewer.rtp] == [101, 103]
     assert world.plane.counters()["drop_unknown_payload_type"] == 1
+
+
+def test_passthrough_of_simulcast_stays_on_one_encoding_until_it_falls_silent():
+    """Three encodings with numbers of their own, interleaved as a browser sends them. The first keyframe decides. When
+    that encoding stops, a keyframe of another is asked for, and the viewer's numbering goes on without a gap."""
+    world = World()
+    publisher, viewer = world.end(1), world.end(2)
+    ssrcs = (0x5000, 0x5001, 0x5002)
+    first_seqs = (40_000, 100, 65_530)
+    producer = world.plane.add_producer(
+        publisher.handle, ProducerParams("video", (VP8,), tuple(EncodingParams(ssrc=ssrc) for ssrc in ssrcs))
+    )
+    world.watch(viewer, producer)
+
+    def send_frame(frame: int, encodings: tuple[int, ...], *, keyframe: bool = False) -> None:
+        for index in encodings:
+            body = vp8(keyframe=keyframe, size=100 + index)
+            world.send(publisher, rtp(first_seqs[index] + frame, body, ssrc=ssrcs[index], timestamp=frame * 3000))
+        world.advance(33)
+
+    send_frame(0, (1, 2, 0), keyframe=True)
+    for frame in range(1, 30):
+        send_frame(frame, (0, 1, 2))
+    assert [len(packet.payload) for packet in viewer.rtp] == [len(vp8(size=101))] * 30
+    publisher.rtcp.clear()
+    for frame in range(30, 80):
+        send_frame(frame, (0, 2))
+    asked = publisher.took_rtcp(206, 1)
+    assert asked
+    assert int.from_bytes(asked[-1][4:8], "big") == ssrcs[0]
+    send_frame(80, (0, 2), keyframe=True)
+    for frame in range(81, 100):
+        send_frame(frame, (0, 2))
+    assert [len(packet.payload) for packet in viewer.rtp[30:]] == [len(vp8(size=100))] * 20
+    assert [(packet.seq - viewer.rtp[0].seq) & 0xFFFF for packet in viewer.rtp] == list(range(50))
+    steps = [(later.timestamp - earlier.timestamp) & 0xFFFFFFFF for earlier, later in itertools.pairwise(viewer.rtp)]
+    assert all(0 < step < 300_000 for step in steps)

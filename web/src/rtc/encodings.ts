@@ -3,12 +3,8 @@
 import type { types } from 'mediasoup-client'
 import type { Source } from './types'
 
-/** Three simulcast encodings of a camera: a quarter, a half and all of its size. The server forwards one to each viewer. */
-const CAMERA: types.RtpEncodingParameters[] = [
-  { scaleResolutionDownBy: 4, maxBitrate: 150_000 },
-  { scaleResolutionDownBy: 2, maxBitrate: 500_000 },
-  { scaleResolutionDownBy: 1, maxBitrate: 1_700_000 },
-]
+/** One encoding: until the server chooses layers for each viewer, simulcast would only cost the sender CPU and uplink. */
+const CAMERA: types.RtpEncodingParameters[] = [{ maxBitrate: 1_200_000 }]
 
 const SCREEN: types.RtpEncodingParameters[] = [{ maxBitrate: 2_500_000 }]
 
