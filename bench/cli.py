@@ -90,7 +90,7 @@ def _run(settings: FanoutSettings, console: Console, number: int, repeat: int) -
         try:
             return trio.run(measure, settings, progress)
         except* BenchError as refused:
-            refusal = _first(refused)  # raising in here would wrap the exit in a group
+            refusal = first_refusal(refused)  # raising in here would wrap the exit in a group
     raise click.ClickException(str(refusal))
 
 
@@ -116,7 +116,7 @@ def _progress(console: Console, title: str) -> Iterator[Callable[[str], None]]:
         yield lambda stage: status.update(f"{title}: {stage}")
 
 
-def _first(group: BaseExceptionGroup[BenchError]) -> BenchError:
+def first_refusal(group: BaseExceptionGroup[BenchError]) -> BenchError:
     found: BaseException = group
     while isinstance(found, BaseExceptionGroup):
         found = found.exceptions[0]

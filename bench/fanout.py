@@ -243,5 +243,5 @@ def _limits_of_generator(figures: dict[str, float | None], pace: Pace, generator
     if pace.refused_packets:
         reasons.append(f"the publisher's socket refused {pace.refused_packets} packets")
     if generator.sink.overflows:
-        reasons.append(f"the generator had no room for {generator.sink.overflows} datagrams or samples")
+        reasons.append(f"the generator had no room for {generator.sink.overflows} datagrams that were no media")
     return tuple(reasons)

@@ -56,7 +56,7 @@ class Publisher:
         end.start_rtcp(report=self.source.sender_report, first_at=monotonic_ns(), on_rtcp=self.source.receive_rtcp)
 
     async def play(self, frames: int) -> Pace:
-        """Send so many frames, each at its exact time, and return half a frame after the last."""
+        """Send so many frames, each at its exact time, and return when the next one would be due."""
         interval = SECOND // self.source.config.frames_per_second
         pace = Pace()
         self.source.start(monotonic_ns())
@@ -72,7 +72,7 @@ class Publisher:
             pace.frames += 1
             pace.late_frames += late > interval // 2
             pace.latest_ns = max(pace.latest_ns, late)
-        await _sleep_until((self.source.next_timeout() or 0) - interval // 2)
+        await _sleep_until(self.source.next_timeout() or 0)
         return pace
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 
 import trio
 
@@ -26,7 +27,10 @@ _MEMINFO = struct.Struct("=9I")
 
 def open_udp(server: tuple[str, int]) -> socket.socket:
     """A socket that receives from the server only. SO_RCVBUF is granted up to net.core.rmem_max."""
-    opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    try:
+        opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    except OSError as error:
+        raise BenchError(f"no more sockets: {error.strerror}; raise `ulimit -n`, or use fewer viewers") from error
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
     opened.bind(("127.0.0.1", 0))
     opened.connect(server)
@@ -88,13 +92,18 @@ class RemoteEnd:
         if self._report is not None and self._report_at <= now:
             self._report_at = now + REPORT_INTERVAL
             if (packet := self._report(now)) is not None:
-                self.socket.send(self._send_session.protect_rtcp(packet))
+                self._send(self._send_session.protect_rtcp(packet))
         self._drain()
+
+    def _send(self, datagram: bytes) -> None:
+        # A full buffer loses it, as a network would. A server that has gone is noticed by whoever commands it next.
+        with suppress(BlockingIOError, ConnectionRefusedError):
+            self.socket.send(datagram)
 
     def _drain(self) -> None:
         connection = self.connection
         while (datagram := connection.poll_transmit()) is not None:
-            self.socket.send(datagram)
+            self._send(datagram)
         if connection.failed is not None:
             raise BenchError(f"DTLS with the server failed: {connection.failed}")
         if connection.keys is not None:

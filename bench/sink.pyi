@@ -31,13 +31,14 @@ class Sink:
 
     @property
     def overflows(self) -> int:
-        """Datagrams for Python and delays for which there was no room."""
+        """Datagrams for Python for which there was no room."""
 
     def poll(self) -> tuple[int, bytes] | None:
         """The next datagram that is no RTP, with the number of its socket."""
 
     def take_delays(self) -> array[int]:
-        """Of the sampled packets since the last call: nanoseconds from stamp to receipt. Only while nothing flows."""
+        """Of the sampled packets since the last call: nanoseconds from stamp to receipt, of the first
+        four million. Only while nothing flows."""
 
     def run(self) -> None:
         """Receive until `stop`. Holds no GIL."""

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from bench.cli import first_refusal
+from bench.errors import BenchError
+from bench.fanout import PROFILES
+from bench.generator import open_generator
+from bench.node_process import open_node
 from bench.report import FIGURES, SCHEMA
+from protos import media_pb2 as pb
 
 NOT_EVERYWHERE = {"instructions_user", "instructions_kernel"}
 
@@ -41,6 +49,23 @@ def test_three_viewers_get_every_packet(tmp_path: Path, profile: str):
     assert run["counters"]["sightline_forwarded_packets_total"] == 900
     assert "server CPU per forwarded packet" in ended.stdout
     assert ("INVALID" in ended.stdout) == (ended.returncode == 3)
+
+
+async def test_a_node_that_dies_is_reported_as_such():
+    with pytest.RaisesGroup(BenchError, flatten_subgroups=True, allow_unwrapped=True) as raised:
+        async with open_node() as node, open_generator(node, capacity=2, profile=PROFILES["gcm"], seed=1) as generator:
+            router = await node.call("create_router", pb.CreateRouterRequest(), pb.RouterInfo)
+            await generator.connect(router.id)
+            os.kill(node.pid, signal.SIGKILL)
+            await node.counters()
+    assert "process ended" in str(first_refusal(raised.value))
+
+
+async def test_a_refused_command_says_which_and_why():
+    async with open_node() as node:
+        request = pb.PauseRequest(kind=pb.CONSUMER, id="no-such-consumer")
+        with pytest.raises(BenchError, match=r"refused pause: .*no-such-consumer"):
+            await node.call("pause", request, pb.Empty)
 
 
 @pytest.mark.parametrize(
