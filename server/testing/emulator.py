@@ -16,6 +16,7 @@ import json
 import os
 import select
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -39,8 +40,12 @@ SUBNET = "10.213.77"
 class NetworkPair:
     """Two namespaces, `a` and `b`, and the path between them. Everything is gone after the exit."""
 
-    def __init__(self, a_to_b: LinkConfig, b_to_a: LinkConfig | None = None, *, seed: int) -> None:
+    def __init__(
+        self, a_to_b: LinkConfig, b_to_a: LinkConfig | None = None, *, seed: int, blocks_udp: bool = False
+    ) -> None:
+        """`blocks_udp`: as the firewalls of some offices do."""
         self._configs = (a_to_b, b_to_a or a_to_b)
+        self._blocks_udp = blocks_udp
         self._seed = seed
         self._tag = f"sl{os.getpid() % 100_000}x{seed % 1000}"
         self._child: subprocess.Popen[str] | None = None
@@ -68,6 +73,7 @@ class NetworkPair:
                     "namespaces": [self.name("a"), self.name("b")],
                     "links": [asdict(config) for config in self._configs],
                     "seed": self._seed,
+                    "blocks_udp": self._blocks_udp,
                 }
             )
             self._child = subprocess.Popen(
@@ -135,7 +141,7 @@ def open_tun(namespace: str) -> int:
     return device
 
 
-def carry(devices: tuple[int, int], links: tuple[Link[bytes], Link[bytes]]) -> None:
+def carry(devices: tuple[int, int], links: tuple[Link[bytes], Link[bytes]], *, blocks_udp: bool) -> None:
     """Move packets until SIGTERM. links[0] leads from devices[0] to devices[1], links[1] back."""
     stopping: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _frame: stopping.append(number))
@@ -147,17 +153,19 @@ def carry(devices: tuple[int, int], links: tuple[Link[bytes], Link[bytes]]) -> N
         wait_ms = 100.0 if not due else max(0.0, (min(due) - time.monotonic_ns()) / 1_000_000)
         poller.poll(min(wait_ms, 100.0))
         for source, link in zip(devices, links, strict=True):
-            _take(source, link)
+            _take(source, link, blocks_udp=blocks_udp)
         for target, link in zip(reversed(devices), links, strict=True):
             _give(target, link)
 
 
-def _take(device: int, link: Link[bytes]) -> None:
+def _take(device: int, link: Link[bytes], *, blocks_udp: bool) -> None:
     for _ in range(64):
         try:
             packet = os.read(device, MTU + 64)
         except BlockingIOError:
             return
+        if blocks_udp and packet[0] >> 4 == 4 and packet[9] == socket.IPPROTO_UDP:
+            continue
         link.send(packet, len(packet), time.monotonic_ns())
 
 
@@ -177,7 +185,7 @@ def _main(arguments: dict[str, Any]) -> None:
         for index, config in enumerate(arguments["links"])
     ]
     print("ready", flush=True)
-    carry((first, second), (links[0], links[1]))
+    carry((first, second), (links[0], links[1]), blocks_udp=arguments["blocks_udp"])
     print(json.dumps({"a_to_b": asdict(links[0].counters), "b_to_a": asdict(links[1].counters)}), flush=True)
 
 
