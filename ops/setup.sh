@@ -37,6 +37,7 @@ quietly() {
     fi
 }
 
+# POSIX sh has no local variables: each function below has names of its own.
 fresh() { [ -f "$stamps/$1" ] && [ "$(cat "$stamps/$1")" = "$2" ]; }
 stamp() { printf '%s' "$2" >"$stamps/$1"; }
 hash_of() { cat "$@" | sha256sum | cut -c1-32; }
@@ -102,25 +103,25 @@ ready_venv() {
 
 ready_packages() {
     lock=requirements/$1
-    want=$(hash_of "$lock")
-    fresh "packages-$1" "$want" && return 0
+    lock_hash=$(hash_of "$lock")
+    fresh "packages-$1" "$lock_hash" && return 0
     quietly "installing the Python packages of $lock" \
         .venv/bin/python -m pip install --disable-pip-version-check --quiet -r "$lock"
-    stamp "packages-$1" "$want"
+    stamp "packages-$1" "$lock_hash"
 }
 
 ready_plane() {
     sources=$(find rtpfwd bench -name '*.pyx' -o -name '*.pxd' -o -name '*.h' -o -name 'native_*.c' | sort)
     # shellcheck disable=SC2086
-    want="$(hash_of setup.py pyproject.toml $sources)-${RTPFWD_DEBUG:-0}"
-    fresh plane "$want" && return 0
+    plane_hash="$(hash_of setup.py pyproject.toml $sources)-${RTPFWD_DEBUG:-0}"
+    fresh plane "$plane_hash" && return 0
     if [ -f "$stamps/plane" ] && [ "$(sed 's/.*-//' "$stamps/plane")" != "${RTPFWD_DEBUG:-0}" ]; then
         find rtpfwd bench -name '*.so' -delete
         rm -rf build
     fi
     quietly "compiling the forwarding plane" \
         .venv/bin/python -m pip install --disable-pip-version-check --quiet --no-build-isolation --no-deps --editable .
-    stamp plane "$want"
+    stamp plane "$plane_hash"
 }
 
 # ---- the web client ----
@@ -134,23 +135,26 @@ ready_node() {
     hash -r 2>/dev/null || true
 }
 
-web_sources() { find web -type f -not -path 'web/node_modules/*' -not -path 'web/.next/*' -not -path 'web/out/*' | sort; }
+web_sources() {
+    find web -type f -not -path 'web/node_modules/*' -not -path 'web/.next/*' -not -path 'web/out/*' \
+        -not -name next-env.d.ts -not -name '*.tsbuildinfo' | sort
+}
 
 ready_web_packages() {
-    want=$(hash_of web/package.json web/package-lock.json)
-    fresh npm "$want" && [ -d web/node_modules ] && return 0
+    npm_hash=$(hash_of web/package.json web/package-lock.json)
+    fresh npm "$npm_hash" && [ -d web/node_modules ] && return 0
     quietly "installing the web client's packages" sh -c 'cd web && npm ci --no-audit --no-fund'
-    stamp npm "$want"
+    stamp npm "$npm_hash"
 }
 
 ready_web() {
     # shellcheck disable=SC2046
-    want=$(hash_of $(web_sources))
-    fresh web "$want" && [ -f web/out/index.html ] && return 0
+    web_hash=$(hash_of $(web_sources))
+    fresh web "$web_hash" && [ -f web/out/index.html ] && return 0
     ready_node
     ready_web_packages
     quietly "building the web client" sh -c 'cd web && npm run build'
-    stamp web "$want"
+    stamp web "$web_hash"
 }
 
 # ---- what only tests need ----
