@@ -70,6 +70,7 @@ def make_app(
     """The Quart application. Everything it uses is handed in and open already."""
     app = QuartTrio(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = config.limits.body_bytes
+    app.config["BODY_TIMEOUT"] = config.limits.body_seconds
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.merge_slashes = False
     app.register_blueprint(rest.blueprint(calls, database, admin, config.limits, VERSION))

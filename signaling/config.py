@@ -22,6 +22,7 @@ class Limits:
     request_burst: float = 200.0  # of one socket: a join makes many at once
     chat_messages: int = 100  # kept per room, in memory only
     outbound_frames: int = 1_000  # waiting for one socket that reads slowly
+    outbound_characters: int = 2_000_000  # in all of them together: a reply to a join may have 200,000 of chat
     frame_bytes: int = 65_536
     write_seconds: float = 10.0  # one frame that a client does not take for so long cuts its socket
     join_seconds: float = 120.0  # a socket that has not joined by then is closed
@@ -30,6 +31,7 @@ class Limits:
     node_seconds: float = 10.0  # how long the node may take for one command
     rest_creates_per_minute: float = 30.0  # rooms created over REST by one address
     body_bytes: int = 65_536  # of one HTTP request
+    body_seconds: float = 15.0  # until all of it is there
 
 
 @dataclass(frozen=True, slots=True)

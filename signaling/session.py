@@ -86,6 +86,7 @@ class Session:
         self._calls = calls
         self._client = Client(calls, authoriser, notify=self.notify, closed=self._ended_by_others)
         self._out, self._to_send = trio.open_memory_channel[str | Goodbye](limits.outbound_frames)
+        self._waiting = 0  # characters in the outbound queue
         self._open: set[int] = set()
         self._lanes: dict[str, deque[Pending]] = {}
         self._scope = trio.CancelScope()
@@ -139,6 +140,11 @@ class Session:
     def _queue(self, item: str | Goodbye) -> None:
         if self._ending:
             return
+        if isinstance(item, str):
+            self._waiting += len(item)
+            if self._waiting > self._limits.outbound_characters:
+                self.cut(TRY_LATER, "too slow")
+                return
         try:
             self._out.send_nowait(item)
         except trio.WouldBlock:
@@ -154,6 +160,7 @@ class Session:
                 return
             with trio.move_on_after(self._limits.write_seconds) as deadline:
                 await self._socket.send(item)
+            self._waiting -= len(item)
             if deadline.cancelled_caught:
                 self.cut(TRY_LATER, "too slow")
 

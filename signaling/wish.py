@@ -17,6 +17,7 @@ import msgspec
 import structlog
 import trio
 from quart import Blueprint, Response, current_app, request
+from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout
 
 from protos import media_pb2 as pb
 from signaling import sdp
@@ -34,7 +35,6 @@ FRAGMENT_TYPE = "application/trickle-ice-sdpfrag"
 CONNECT_SECONDS = 30.0  # a session whose DTLS handshake is not done by then is ended
 LOOK_SECONDS = 5.0  # how often the node is asked whether it is, should its event be lost
 RETRY_SECONDS = 2  # what Retry-After says
-MAX_BODY_BYTES = 64 * 1024
 MAX_UNCONNECTED = 256  # sessions of one protocol that may be on their way at the same time
 
 _ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -274,13 +274,13 @@ async def _opening(kind: str, room: str, authoriser: Authoriser) -> Opening:
 
 
 async def _body() -> bytes:
-    """The request's body, refused as soon as it is longer than anything sensible."""
-    body = bytearray()
-    async for chunk in request.body:
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise WishError(413, f"The body is larger than {MAX_BODY_BYTES // 1024} KiB.")
-    return bytes(body)
+    """The request's body, within the application's bounds of size and time."""
+    try:
+        return await request.get_data()
+    except RequestEntityTooLarge:
+        raise WishError(413, "The body is larger than a description may be.") from None
+    except RequestTimeout:
+        raise WishError(408, "The body did not arrive in time.") from None
 
 
 async def _patch(sessions: Sessions, session: Session) -> Response:

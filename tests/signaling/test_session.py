@@ -8,7 +8,14 @@ import jwt
 import pytest
 import trio
 import trio_websocket
+from prometheus_client import CollectorRegistry
 
+from ops.metrics import SignalingMetrics
+from signaling.auth import Authoriser
+from signaling.calls import Calls
+from signaling.config import Limits
+from signaling.reactions import serve_calls
+from signaling.session import Sessions
 from tests.signaling.client import AUDIO, DTLS, VIDEO, Refused, running_front
 
 SECRET = "a secret of thirty-two bytes or more"
@@ -424,6 +431,38 @@ async def test_too_many_sockets(node, tmp_path):
         await front.joined()
         second = await front.connect()
         assert await second.closed() == 1013
+
+
+class Deaf:
+    """A socket that asks and asks and never reads."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.code = 0
+
+    async def receive(self) -> str:
+        await trio.sleep(0.001)
+        self.asked += 1
+        return json.dumps({"id": self.asked, "method": "getRouterRtpCapabilities", "data": {"room": "room"}})
+
+    async def send(self, text: str) -> None:
+        await trio.sleep_forever()
+
+    async def close(self, code: int, reason: str) -> None:
+        self.code = code
+
+
+async def test_what_waits_for_a_deaf_client_is_bounded_in_size(node, autojump_clock):
+    metrics = SignalingMetrics(CollectorRegistry())
+    limits = Limits(outbound_characters=50_000, requests_per_second=1e6, request_burst=1e6)
+    calls = Calls(node, limits=limits, metrics=metrics)
+    socket = Deaf()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(serve_calls, calls)
+        await Sessions(calls, Authoriser(""), limits, metrics).serve(socket)
+        nursery.cancel_scope.cancel()
+    assert socket.code == 1013
+    assert 10 < socket.asked < 100  # long before the thousand frames that may wait
 
 
 # ---- tokens ----

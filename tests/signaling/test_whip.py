@@ -239,6 +239,16 @@ async def test_too_large_a_body_is_refused(front):
     assert reply.status == 413
 
 
+async def test_a_body_that_never_ends_is_not_waited_for(tmp_path):
+    async with running_front(FakeNode(), tmp_path, limits={"body_seconds": 0.2}) as front:
+        stream = await trio.open_tcp_stream("127.0.0.1", front.port)
+        async with stream:
+            head = b"POST /whip/room HTTP/1.1\r\nHost: x\r\nContent-Type: application/sdp\r\nContent-Length: 100\r\n\r\nv=0"
+            await stream.send_all(head)
+            with trio.fail_after(3):
+                assert (await stream.receive_some()).startswith(b"HTTP/1.1 408 ")
+
+
 @pytest.mark.parametrize("room", ["Room", "a" * 65, "r%20m", "r_m"])
 async def test_a_bad_room_is_refused(front, room):
     reply = await send(front.port, "POST", f"/whip/{room}", offer_bytes("chromium-publish"), SDP)
