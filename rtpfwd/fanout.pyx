@@ -70,6 +70,9 @@ cdef void _consume(PlaneState* s, Consumer* c, int32_t index, int64_t now) noexc
     while index >= 0:
         view = &s.pending[index].view
         index = s.pending[index].next
+        if view.is_restart and view.encoding == c.encoding:
+            # The selector may not see this packet: it can be padding alone.
+            (<Selector>c.selector).reset()
         if view.payload_size == 0:
             _pass_over(c, view)
             continue
@@ -110,6 +113,9 @@ cdef int _forward(PlaneState* s, Consumer* c, PacketView* view, int64_t now) noe
         return DROP_SELECTOR
     reason = rewriter_forward(&c.rewriter, view, verdict == SWITCH, now, &numbers)
     if reason:
+        if view.ssrc != c.rewriter.source:
+            # The sender took another SSRC in the middle of a batch, unseen by the selector: it would go on for ever.
+            (<Selector>c.selector).reset()
         return reason
     c.encoding = view.encoding
     out = out_slot(s)

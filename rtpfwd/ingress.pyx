@@ -66,6 +66,9 @@ cdef void plane_receive(
     if size > DATAGRAM_SIZE:
         drop(s, DROP_TRUNCATED)
         return
+    if source.port == 0:
+        drop(s, DROP_UNKNOWN_SOURCE)    # nobody can be answered there
+        return
     if data[0] <= 3 or 20 <= data[0] <= 63:
         hand_off(s, socket, source, data, size)
         return
@@ -240,7 +243,7 @@ cdef int _take(PlaneState* s, Transport* t, Pending* pending, int64_t now) noexc
     if p.paused:
         return DROP_PRODUCER_PAUSED
     if e.stream.missing_count:
-        schedule(s, max(recv_stream_next_timeout(&e.stream), s.last_nacks + <int64_t>NACK_TICK_MS * MS))
+        schedule(s, max(recv_stream_next_timeout(&e.stream), s.last_turn + <int64_t>NACK_TICK_MS * MS))
     if not e.announced:
         e.announced = tell_stream_started(s, p.slot, e.index, e.ssrc) == 0
     e.heard = now
@@ -265,7 +268,8 @@ cdef void _record_arrival(PlaneState* s, Transport* t, Producer* p, PacketView* 
         return
     if twcc_receive(&t.twcc, load_u16(element.data), now):
         t.twcc.due = now
-    schedule(s, t.twcc.due)
+    if t.twcc.due >= 0:
+        schedule(s, max(t.twcc.due, s.last_turn + <int64_t>NACK_TICK_MS * MS))
 
 
 # Which encoding an unknown SSRC belongs to: the slow path, once per stream.

@@ -18,10 +18,11 @@ cdef bint out_commit_rtcp(PlaneState* s, Transport* t, SrtpSession session, int 
 cdef void finish_header(Transport* t, uint8_t* packet, const HeaderMarks* marks) noexcept nogil
 cdef bint can_send(const Transport* t) noexcept nogil           # it has a remote, and keys if it needs any
 
+# STUN or DTLS for Python. Nobody's flood takes the room of the others.
 cdef void hand_off(PlaneState* s, int socket, const Endpoint* source, const uint8_t* data, int size) noexcept nogil
 cdef Queued* queue_front(Queue* queue) noexcept nogil           # NULL: empty
-cdef void queue_pop(Queue* queue) noexcept nogil
 cdef void fifo_pop(PlaneState* s) noexcept nogil                # and its transport's queued bytes
+cdef void handoff_pop(PlaneState* s) noexcept nogil             # and its transport's count
 
 # 0, or -1: no room, to be told again later.
 cdef int tell_stream_started(PlaneState* s, uint32_t producer, uint32_t encoding, uint32_t ssrc) noexcept nogil

@@ -9,6 +9,9 @@ from rtpfwd.state cimport (
     DATAGRAM_SIZE,
     EVENT_SLOTS,
     Event,
+    HANDOFF_EACH,
+    HANDOFF_STRANGERS,
+    NO_GENERATION,
     OUT_SLOTS,
     Outgoing,
     QUEUED_BYTES,
@@ -16,7 +19,7 @@ from rtpfwd.state cimport (
     STREAM_STARTED,
     drop,
 )
-from rtpfwd.tables cimport TCP, pool_get
+from rtpfwd.tables cimport TCP, address_get, pool_get
 from rtpfwd.types cimport DROP_HANDOFF_FULL, DROP_SRTP_PROTECT, DROP_TRANSMIT_FULL
 
 
@@ -48,7 +51,7 @@ cdef Queued* queue_front(Queue* queue) noexcept nogil:
     return &queue.items[queue.first] if queue.count else NULL
 
 
-cdef void queue_pop(Queue* queue) noexcept nogil:
+cdef void _queue_pop(Queue* queue) noexcept nogil:
     queue.first = (queue.first + 1) % queue.capacity
     queue.count -= 1
 
@@ -72,7 +75,7 @@ cdef void fifo_pop(PlaneState* s) noexcept nogil:
     cdef Transport* t = <Transport*>pool_get(&s.transports, item.transport, item.generation)
     if t != NULL:
         t.queued_bytes -= item.size
-    queue_pop(&s.fifo)
+    _queue_pop(&s.fifo)
 
 
 cdef bint can_send(const Transport* t) noexcept nogil:
@@ -116,11 +119,34 @@ cdef bint out_commit_rtcp(PlaneState* s, Transport* t, SrtpSession session, int 
 
 
 cdef void hand_off(PlaneState* s, int socket, const Endpoint* source, const uint8_t* data, int size) noexcept nogil:
-    if _queue_push(&s.handoff, socket, source, data, size) == NULL:
+    cdef int slot = address_get(&s.addresses, socket, source)
+    cdef Transport* t = <Transport*>s.transports.items[slot] if slot >= 0 else NULL
+    cdef bint full = s.handed_strangers >= HANDOFF_STRANGERS if t == NULL else t.handed >= HANDOFF_EACH
+    cdef Queued* item = NULL if full else _queue_push(&s.handoff, socket, source, data, size)
+    if item == NULL:
         drop(s, DROP_HANDOFF_FULL)
         return
+    if t == NULL:
+        s.handed_strangers += 1
+        item.generation = NO_GENERATION
+    else:
+        t.handed += 1
+        item.transport = t.slot
+        item.generation = s.transports.generations[t.slot]
     s.counters.handed_off += 1
     s.attention = True
+
+
+cdef void handoff_pop(PlaneState* s) noexcept nogil:
+    cdef Queued* item = queue_front(&s.handoff)
+    cdef Transport* t
+    if item.generation == NO_GENERATION:
+        s.handed_strangers -= 1
+    else:
+        t = <Transport*>pool_get(&s.transports, item.transport, item.generation)
+        if t != NULL:
+            t.handed -= 1
+    _queue_pop(&s.handoff)
 
 
 cdef Event* _event(PlaneState* s, int kind) noexcept nogil:

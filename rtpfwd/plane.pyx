@@ -25,7 +25,7 @@ from rtpfwd.ingress cimport plane_receive
 from rtpfwd.keyframes cimport request_keyframe_for
 from rtpfwd.names import DROP_REASONS
 from rtpfwd.objects cimport *
-from rtpfwd.output cimport fifo_pop, queue_front, queue_pop
+from rtpfwd.output cimport fifo_pop, handoff_pop, queue_front
 from rtpfwd.rate cimport rate_bps
 from rtpfwd.recv_stream cimport recv_stream_jitter, recv_stream_lost
 from rtpfwd.selector cimport Selector
@@ -645,7 +645,7 @@ cdef object _poll(PlaneState* s, Queue* queue):
             if queue == &s.fifo:
                 fifo_pop(s)
             else:
-                queue_pop(queue)
+                handoff_pop(s)
         plane_unlock(s)
     if size < 0:
         return None

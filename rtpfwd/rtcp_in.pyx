@@ -20,6 +20,7 @@ from rtpfwd.state cimport (
     Consumer,
     DATAGRAM_SIZE,
     Encoding,
+    MAX_ANSWERS,
     NO_PAYLOAD_TYPE,
     RECEIVED,
     SENT,
@@ -32,6 +33,7 @@ from rtpfwd.types cimport DROP_NO_ROOM, DROP_SRTP_PROTECT, PacketView
 cdef int receive_rtcp_untrusted(PlaneState* s, Transport* t, const uint8_t* data, int size, int64_t now) noexcept nogil:
     cdef RtcpReader reader
     cdef RtcpItem item
+    cdef int answers = MAX_ANSWERS
     cdef int reason = rtcp_open_untrusted(&reader, data, size)
     if reason:
         return reason
@@ -41,7 +43,7 @@ cdef int receive_rtcp_untrusted(PlaneState* s, Transport* t, const uint8_t* data
         elif item.kind == RTCP_REPORT_BLOCK:
             _report_block(s, t, &item.block, now)
         elif item.kind == RTCP_NACK:
-            _nack(s, t, &item, now)
+            _nack(s, t, &item, now, &answers)
         elif item.kind == RTCP_PLI or item.kind == RTCP_FIR:
             _keyframe_request(s, t, item.media, now)
         elif item.kind == RTCP_BYE:
@@ -87,18 +89,19 @@ cdef void _bye(PlaneState* s, Transport* t, uint32_t ssrc) noexcept nogil:
         found.encoding.byes += 1
 
 
-cdef void _nack(PlaneState* s, Transport* t, const RtcpItem* item, int64_t now) noexcept nogil:
+cdef void _nack(PlaneState* s, Transport* t, const RtcpItem* item, int64_t now, int* answers) noexcept nogil:
+    """`answers` is how many more packets this compound packet may have: it can name eight thousand."""
     cdef Consumer* c = _consumer(s, t, item.media)
     cdef int bit
     if c == NULL or c.paused:
         return
-    _answer(s, c, item.pid, now)
+    _answer(s, c, item.pid, now, answers)
     for bit in range(16):
         if item.blp >> bit & 1:
-            _answer(s, c, <uint16_t>(item.pid + bit + 1), now)
+            _answer(s, c, <uint16_t>(item.pid + bit + 1), now, answers)
 
 
-cdef void _answer(PlaneState* s, Consumer* c, uint16_t seq, int64_t now) noexcept nogil:
+cdef void _answer(PlaneState* s, Consumer* c, uint16_t seq, int64_t now, int* answers) noexcept nogil:
     """One packet sent again, on the retransmission SSRC; without one there is no answer (see docs/forwarding.md)."""
     cdef Encoding* e = &c.producer.encodings[c.encoding]
     cdef PacketView view
@@ -108,7 +111,7 @@ cdef void _answer(PlaneState* s, Consumer* c, uint16_t seq, int64_t now) noexcep
     cdef int64_t in_seq
     cdef int size
     s.counters.nacks_received += 1
-    if not c.stream.rtx_ssrc or not e.has_history or not can_send(c.transport):
+    if answers[0] == 0 or not c.stream.rtx_ssrc or not e.has_history or not can_send(c.transport):
         s.counters.retransmissions_unanswered += 1
         return
     if not send_stream_nacked(&c.stream, seq, now, &in_seq):
@@ -134,6 +137,7 @@ cdef void _answer(PlaneState* s, Consumer* c, uint16_t seq, int64_t now) noexcep
         return
     if out_commit(s, c.transport, size):
         s.counters.retransmitted_packets += 1
+        answers[0] -= 1
 
 
 cdef bint _is_the_one_sent(Consumer* c, uint16_t seq, const PacketView* view) noexcept nogil:

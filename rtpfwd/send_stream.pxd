@@ -9,6 +9,7 @@ from rtpfwd.rtcp cimport ReportBlock, Writer
 from rtpfwd.types cimport PacketView
 
 cdef enum:
+    MAX_TIMES = 11              # that one packet is sent, so a viewer can't have the same bytes for ever
     REPORTS_KEPT = 4            # sender reports of which the send time is known, for the round-trip time
 
 cdef struct Sent:               # one packet sent
@@ -16,7 +17,7 @@ cdef struct Sent:               # one packet sent
     uint32_t timestamp          # as sent, RTP clock units
     uint32_t resent_ms          # when it was last sent again: ms of the monotonic clock, low 32 bits
     uint16_t seq                # as sent
-    uint8_t state               # 0 = empty, 1 = sent, 2 = sent again
+    uint8_t times               # sent; 0 = nothing here
 
 cdef struct SendStream:
     # Passed by argument.
@@ -38,7 +39,7 @@ cdef struct SendStream:
     uint64_t retransmitted      # packets
     uint64_t retransmitted_bytes
     uint64_t not_found          # asked for, and not in the history any more
-    uint64_t too_soon           # asked for again within a round-trip time: not sent
+    uint64_t too_soon           # asked for again within a round-trip time, or too often: not sent
 
     # What the viewer reports.
     bint has_report
@@ -63,7 +64,7 @@ cdef void send_stream_sent(
     SendStream* s, const PacketView* view, uint16_t seq, uint32_t timestamp, int size, int64_t now) noexcept nogil
 
 # The viewer asks for `seq`. True: take *in_seq, the producer's ext_seq, from its history; then send_stream_write_rtx.
-# False: never sent, too long ago, or sent so lately that it is still on the way.
+# False: never sent, too long ago, sent so lately that it is still on the way, or sent MAX_TIMES.
 cdef bint send_stream_nacked(SendStream* s, uint16_t seq, int64_t now, int64_t* in_seq) noexcept nogil
 # The whole clear RTX packet for `seq`, whose original is `view`. Size in bytes, or -1 when it does not fit.
 cdef int send_stream_write_rtx(

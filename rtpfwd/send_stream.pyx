@@ -11,10 +11,8 @@ from rtpfwd.rtcp cimport ReportBlock, Writer, ns_to_ntp, ntp_middle, ntp_to_ns, 
 from rtpfwd.types cimport PacketView
 
 cdef enum:
-    EMPTY = 0
-    SENT = 1
-    SENT_AGAIN = 2
     DEFAULT_SPACING_MS = 20     # between two retransmissions of one packet, while the round-trip time is unknown
+    MIN_SPACING_MS = 10         # the round-trip time is the viewer's word
     MAX_SPACING_MS = 300
     NS_PER_MS = 1_000_000
 
@@ -57,7 +55,7 @@ cdef void send_stream_sent(
         entry.in_seq = <uint32_t>view.ext_seq
         entry.timestamp = timestamp
         entry.seq = seq
-        entry.state = SENT
+        entry.times = 1
 
 
 # Retransmission
@@ -69,13 +67,13 @@ cdef bint send_stream_nacked(SendStream* s, uint16_t seq, int64_t now, int64_t* 
     if s.sent == NULL:
         return False
     entry = &s.sent[seq & s.mask]
-    if entry.state == EMPTY or entry.seq != seq:
+    if entry.times == 0 or entry.seq != seq:
         s.not_found += 1
         return False
-    if entry.state == SENT_AGAIN and now_ms - entry.resent_ms < _spacing_ms(s):
+    if entry.times == MAX_TIMES or (entry.times > 1 and now_ms - entry.resent_ms < _spacing_ms(s)):
         s.too_soon += 1
         return False
-    entry.state = SENT_AGAIN
+    entry.times += 1
     entry.resent_ms = now_ms
     in_seq[0] = s.newest_in - <int64_t>(<uint32_t>s.newest_in - entry.in_seq)
     return True
@@ -85,7 +83,7 @@ cdef inline uint32_t _spacing_ms(const SendStream* s) noexcept nogil:
     # A little under one round-trip time: a viewer that asks again has missed the retransmission too.
     if s.rtt == 0:
         return DEFAULT_SPACING_MS
-    return <uint32_t>min(<int64_t>MAX_SPACING_MS, s.rtt * 3 / 4 / NS_PER_MS)
+    return <uint32_t>min(max(s.rtt * 3 / 4 / NS_PER_MS, <int64_t>MIN_SPACING_MS), <int64_t>MAX_SPACING_MS)
 
 
 cdef int send_stream_write_rtx(
@@ -93,7 +91,7 @@ cdef int send_stream_write_rtx(
     uint8_t* out, Py_ssize_t capacity, HeaderMarks* marks) noexcept nogil:
     cdef int size
     cdef const Sent* entry = &s.sent[seq & s.mask] if s.sent != NULL else NULL
-    if entry == NULL or entry.state == EMPTY or entry.seq != seq:
+    if entry == NULL or entry.times == 0 or entry.seq != seq:
         return -1
     size = rtx_write_packet(
         plan, view, rtx_payload_type, s.rtx_seq, entry.timestamp, s.rtx_ssrc, seq, now, out, capacity, marks)

@@ -21,6 +21,8 @@ cdef enum:
     OUT_SLOTS = 1024            # datagrams of one output area
     FIFO_SLOTS = 4096           # datagrams waiting for poll_transmit
     HANDOFF_SLOTS = 512         # STUN and DTLS datagrams waiting for poll_handoff
+    HANDOFF_STRANGERS = 256     # of them from sources that are admitted to no transport
+    HANDOFF_EACH = 64           # of them from the sources of one transport
     EVENT_SLOTS = 1024          # events waiting for poll_event
     ANY_SOCKETS = 1024          # socket ids that admit_any can name
     MAX_ENCODINGS = 16          # of one producer
@@ -31,8 +33,10 @@ cdef enum:
     MAX_ADDRESSES = 64          # admitted to one transport
     HISTORY_PACKETS = 1024      # kept for retransmission, per received SSRC
     SENT_PACKETS = 1024         # of one sent SSRC that can be asked for again
+    MAX_ANSWERS = 256           # packets sent again for one compound RTCP packet
     QUEUED_BYTES = 524288       # for one transport's TCP destination in the FIFO
     NO_PAYLOAD_TYPE = 255
+    NO_GENERATION = 0x7fffffff  # larger than any that a slot has
 
 cdef enum:
     MS = 1000000                # ns
@@ -73,6 +77,7 @@ cdef struct Transport:
     uint32_t stranger_count
     uint32_t learned_count
     uint32_t queued_bytes       # in the FIFO
+    uint32_t handed             # datagrams in the handoff queue
     TwccFeedback twcc           # transport-wide feedback towards this remote
     uint32_t twcc_seq           # next transport-wide number sent to this remote
     Producer* producers         # list
@@ -205,8 +210,8 @@ cdef struct Queued:             # a datagram on its way to Python
     int32_t socket
     int32_t size
     Endpoint address
-    uint32_t transport          # slot and generation of whose queued_bytes it counts
-    uint32_t generation
+    uint32_t transport          # slot and generation of whose queued_bytes or handed it counts
+    uint32_t generation         # NO_GENERATION: nobody's
     uint8_t* data
 
 
@@ -272,7 +277,7 @@ cdef struct PlaneState:
     Slab slab
     int64_t now                 # ns, the latest time told: what rates in the stats are measured at
     int64_t due                 # ns of the next handle_timeout; -1: none
-    int64_t last_nacks          # ns
+    int64_t last_turn           # ns of the last handle_timeout that did something
     # Between the stages.
     Pending* pending
     int32_t pending_count
@@ -289,6 +294,7 @@ cdef struct PlaneState:
     int32_t out_count
     Queue fifo
     Queue handoff
+    uint32_t handed_strangers   # datagrams in it from sources that are admitted to no transport
     Event events[EVENT_SLOTS]
     uint32_t event_first
     uint32_t event_count

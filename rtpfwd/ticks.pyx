@@ -18,12 +18,13 @@ from rtpfwd.recv_stream cimport (
 )
 from rtpfwd.rtcp cimport MAX_REPORT_BLOCKS, ReportBlock, rtcp_write_cname, rtcp_write_nack, rtcp_write_rr
 from rtpfwd.send_stream cimport send_stream_write_sr
-from rtpfwd.slab cimport slab_grow, slab_wants_growth
+from rtpfwd.slab cimport history_clear, slab_grow, slab_wants_growth
 from rtpfwd.srtp cimport SRTP_TRAILER
 from rtpfwd.state cimport (
     Consumer,
     DATAGRAM_SIZE,
     Encoding,
+    HISTORY_AGE_MS,
     MS,
     NACK_TICK_MS,
     Producer,
@@ -61,7 +62,7 @@ cdef void plane_timeout(PlaneState* s, int64_t now) noexcept nogil:
         return
     s.now = now
     s.due = -1
-    s.last_nacks = now
+    s.last_turn = now
     if slab_wants_growth(&s.slab):
         slab_grow(&s.slab)
     for slot in range(s.transports.top):
@@ -85,6 +86,8 @@ cdef void _tick_producers(PlaneState* s, Transport* t, int64_t now) noexcept nog
         for index in range(p.encoding_count):
             e = &p.encodings[index]
             keyframe_tick(s, e, now)
+            if e.has_history and e.history.newest >= 0 and now - e.heard > <int64_t>HISTORY_AGE_MS * MS:
+                history_clear(&e.history)   # silent: a history lets its packets go by itself only as new ones come
             if e.stream.missing_count and not p.paused:
                 _nack(s, t, e, now)
         p = p.next

@@ -73,8 +73,8 @@ def test_stun_and_dtls_are_handed_over_with_their_source_and_bounded():
     assert world.plane.poll_handoff() == (3, stranger, b"\x16dtls")
     assert world.plane.poll_handoff() is None
     world.plane.ingest([(3, stranger, b"\x00\x01stun")] * 600, world.now)
-    assert drops(world) == {"drop_handoff_full": 88}
-    assert sum(world.plane.poll_handoff() is not None for _ in range(600)) == 512
+    assert drops(world) == {"drop_handoff_full": 344}
+    assert sum(world.plane.poll_handoff() is not None for _ in range(600)) == 256
 
 
 def test_authenticated_strangers_are_bounded():

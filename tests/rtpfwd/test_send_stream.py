@@ -97,7 +97,7 @@ def test_the_round_trip_time_comes_from_reports() -> None:
     assert 0 < sending.figures(0)["rtt"] <= 70 * MS
 
 
-@pytest.mark.parametrize(("rtt_ms", "spacing_ms"), [(0, 20), (80, 60), (1, 0), (4000, 300)])
+@pytest.mark.parametrize(("rtt_ms", "spacing_ms"), [(0, 20), (80, 60), (1, 10), (4000, 300)])
 def test_the_same_packet_is_not_sent_again_within_a_round_trip(rtt_ms: int, spacing_ms: int) -> None:
     sending = probe.Sending()
     sending.sent(500, 9, 0)
@@ -107,9 +107,8 @@ def test_the_same_packet_is_not_sent_again_within_a_round_trip(rtt_ms: int, spac
         sending.receive_report(report(middle(sr)), rtt_ms * MS)
     now = 10 * SECOND
     assert sending.nacked(9, now) == 500
-    if spacing_ms:
-        assert sending.nacked(9, now + (spacing_ms - 1) * MS) is None
-        assert sending.figures(0)["too_soon"] == 1
+    assert sending.nacked(9, now + (spacing_ms - 1) * MS) is None
+    assert sending.figures(0)["too_soon"] == 1
     assert sending.nacked(9, now + spacing_ms * MS) == 500
 
 
