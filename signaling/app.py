@@ -16,6 +16,7 @@ import trio
 from prometheus_client import CollectorRegistry
 from quart import Response, request
 from quart_trio import QuartTrio
+from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import HTTPException, NotFound
 
 from ops.metrics import SignalingMetrics
@@ -85,6 +86,11 @@ def make_app(
     @app.errorhandler(HTTPException)
     async def http_error(error: HTTPException) -> Response:
         return await _http_error(error, web_client)
+
+    @app.errorhandler(OperationalError)
+    async def without_database(error: OperationalError) -> Response:
+        log.error("the database could not be used", route=str(request.url_rule), error=str(error.orig))
+        return problem(CallError(CallErrorCode.UNAVAILABLE, "The server's database cannot be used now; try later."))
 
     @app.errorhandler(Exception)
     async def failed(error: Exception) -> Response:

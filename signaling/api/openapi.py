@@ -47,7 +47,7 @@ OPERATIONS = (
         admin=False,
         body=shapes.RoomRequest,
         replies={201: shapes.RoomShown},
-        refusals=(400, 409, 413, 429),
+        refusals=(400, 409, 413, 429, 503),
     ),
     Operation(
         "/api/v1/rooms",
@@ -56,7 +56,7 @@ OPERATIONS = (
         "Kept and live rooms in order of their names.",
         admin=True,
         replies={200: shapes.RoomList},
-        refusals=(400, 401),
+        refusals=(400, 401, 503),
         parameters=(Parameter("after", "query", "Only names behind this one", {"type": "string"}), LIMIT),
     ),
     Operation(
@@ -66,7 +66,7 @@ OPERATIONS = (
         "One room and who is in it.",
         admin=True,
         replies={200: shapes.RoomShown},
-        refusals=(401, 404),
+        refusals=(401, 404, 503),
         parameters=(ROOM,),
     ),
     Operation(
@@ -76,7 +76,7 @@ OPERATIONS = (
         "End the call in a room, if one is on, and forget the room.",
         admin=True,
         replies={204: None},
-        refusals=(401, 404),
+        refusals=(401, 404, 503),
         parameters=(ROOM,),
     ),
     Operation(
@@ -86,7 +86,7 @@ OPERATIONS = (
         "The history of calls.",
         admin=True,
         replies={200: shapes.CallList},
-        refusals=(400, 401),
+        refusals=(400, 401, 503),
         parameters=(
             Parameter("room", "query", "Only calls of this room", {"type": "string"}),
             Parameter("before", "query", "Only calls that started before, Unix ms", {"type": "integer"}),
@@ -105,6 +105,7 @@ _REASONS = {
     409: "There is one already",
     413: "The body is too large",
     429: "Too many, or too often",
+    503: "The database cannot be used now",
 }
 
 

@@ -20,6 +20,7 @@ from signaling.errors import SignalingError
 
 T = TypeVar("T")
 THREADS = 4
+BUSY_MS = 250  # how long SQLite waits for another process's transaction: nothing may hold up a stop for longer
 MIGRATIONS = Path(__file__).parent / "migrations"
 _migrating = threading.Lock()  # Alembic keeps its context in a process-wide variable
 
@@ -107,4 +108,5 @@ def _tune(engine: sa.Engine) -> None:
         cursor = connection.cursor()
         cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.execute(f"PRAGMA busy_timeout={BUSY_MS}")
         cursor.close()

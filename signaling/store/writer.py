@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
+from contextlib import suppress
 from functools import partial
+from itertools import islice
 
 import structlog
 import trio
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from ops.metrics import SignalingMetrics
 from signaling.history import Happening
@@ -14,8 +17,9 @@ from signaling.store.database import Database
 from signaling.store.records import write_history
 
 log = structlog.get_logger(__name__)
-WAITING = 10_000  # facts; a database that is slower than that for so long loses some, counted
+WAITING = 10_000  # facts; a database that is out of reach for longer loses some, counted
 BATCH = 500
+RETRY_SECONDS = 1.0
 
 
 class History:
@@ -24,6 +28,8 @@ class History:
     def __init__(self, metrics: SignalingMetrics) -> None:
         self._metrics = metrics
         self._put, self._take = trio.open_memory_channel[Happening](WAITING)
+        self._taken: deque[Happening] = deque()  # the next to be written
+        self._reached = True
 
     def record(self, happening: Happening) -> None:
         """Queue one fact; never blocks."""
@@ -36,26 +42,45 @@ class History:
         """Write what is recorded. Never returns."""
         task_status.started()
         while True:
-            batch = [await self._take.receive()]
-            with trio.CancelScope(shield=True):  # what was taken is written
-                await self._write(database, batch)
+            if not self._taken:
+                self._taken.append(await self._take.receive())
+            with trio.CancelScope(shield=True):  # what was begun is finished
+                reached = await self._write(database)
+            if not reached:
+                await trio.sleep(RETRY_SECONDS)
 
     async def flush(self, database: Database) -> None:
         """Write what is still waiting: the last thing before the end."""
-        await self._write(database, [])
+        if not await self._write(database):
+            log.error("the end of the history was not written; the database cannot be written")
 
-    async def _write(self, database: Database, batch: list[Happening]) -> None:
-        while True:
+    async def _write(self, database: Database) -> bool:
+        """Write all that waits. False if the database is held, full or out of reach: then it waits on.
+
+        Facts that the database refuses are dropped, each alone: it may be that what they build on was dropped before.
+        """
+        at_once = BATCH
+        while batch := self._next(at_once):
             try:
-                while len(batch) < BATCH:
-                    batch.append(self._take.receive_nowait())
-            except trio.WouldBlock:
-                pass
-            if not batch:
-                return
-            try:
-                await database.run(partial(write_history, happenings=tuple(batch)))
+                await database.run(partial(write_history, happenings=batch))
+            except OperationalError as error:
+                if self._reached:
+                    log.error("history cannot be written; trying again", error=type(error.orig).__name__)
+                self._reached = False
+                return False
             except SQLAlchemyError as error:
-                self._metrics.history_dropped.inc(len(batch))
-                log.error("history was not written", facts=len(batch), error=type(error).__name__)
-            batch = []
+                if len(batch) > 1:
+                    at_once = 1
+                    continue
+                self._metrics.history_dropped.inc()
+                log.error("a fact of the history was refused", error=type(error).__name__)
+            self._reached = True
+            for _ in batch:
+                self._taken.popleft()
+        return True
+
+    def _next(self, most: int) -> tuple[Happening, ...]:
+        with suppress(trio.WouldBlock):
+            while len(self._taken) < most:
+                self._taken.append(self._take.receive_nowait())
+        return tuple(islice(self._taken, most))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -21,6 +25,8 @@ from signaling.store import records
 from signaling.store.database import migrate, open_database
 from signaling.store.tables import metadata
 from signaling.store.writer import History
+from tests.signaling.client import running_front
+from tests.signaling.http_client import send
 
 HAPPENINGS = (
     CallStarted("c1", "room", 1),
@@ -114,3 +120,57 @@ async def test_foreign_keys_hold_in_sqlite_too(tmp_path):
     async with open_database(SignalingConfig(data_dir=tmp_path)) as database:
         with pytest.raises(sa.exc.IntegrityError):
             await database.run(lambda c: records.write_history(c, HAPPENINGS[1:2]))
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """The database file in another writer's hands."""
+    other = sqlite3.connect(path / "sightline.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        other.rollback()
+        other.close()
+
+
+async def test_a_held_database_delays_no_stop(node, tmp_path):
+    async with running_front(node, tmp_path) as front:
+        ada = await front.joined()
+        with held(tmp_path):
+            front.scope.cancel()
+            with trio.fail_after(2.2):
+                await front.stopped.wait()
+        assert await ada.closed() == 1001
+
+
+async def test_a_held_database_costs_rest_an_unavailable_and_calls_nothing(node, tmp_path):
+    async with running_front(node, tmp_path) as front:
+        with held(tmp_path):
+            reply = await send(front.port, "POST", "/api/v1/rooms", b'{"name": "x"}')
+            assert (reply.status, json.loads(reply.body)["error"]["code"]) == (503, "unavailable")
+            assert "sqlite" not in reply.body.decode().lower()
+            ada = await front.joined()
+            assert await ada.request("chat", text="calls go on")
+        # What happened meanwhile is written as soon as that is possible.
+        token = (tmp_path / "admin-token").read_text().strip()
+        with trio.fail_after(5):
+            while True:
+                reply = await send(front.port, "GET", "/api/v1/calls", b"", {"Authorization": f"Bearer {token}"})
+                if found := json.loads(reply.body)["calls"]:
+                    break
+                await trio.sleep(0.05)
+        assert [part["peerId"] for part in found[0]["participations"]] == [ada.peer_id]
+
+
+async def test_one_fact_that_cannot_be_kept_costs_no_other(tmp_path):
+    registry = CollectorRegistry()
+    async with open_database(SignalingConfig(data_dir=tmp_path)) as database:
+        history = History(SignalingMetrics(registry))
+        history.record(PeerJoined("p0", "a call that was dropped", "ada", "Ada", "browser", 1))
+        for one in HAPPENINGS:
+            history.record(one)
+        await history.flush(database)
+        ((call, parts),) = await database.run(lambda c: records.list_calls(c, None, 100, 10))
+        assert (call["id"], len(parts)) == ("c1", 1)
+    assert registry.get_sample_value("sightline_signaling_history_dropped_total") == 1
