@@ -11,7 +11,7 @@ class RemoteError(Exception):
     """The remote party broke its protocol: costs that transport at most."""
 
 
-class BadPacket(RemoteError):  # noqa: N818  (the vocabulary's word)
+class BadPacket(RemoteError):
     """Bytes from the network that are not what they claim to be. The only thing that `*_untrusted` functions raise."""
 
     def __init__(self, reason: str) -> None:
