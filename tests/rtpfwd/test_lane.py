@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -157,6 +158,22 @@ def test_stun_and_dtls_reach_python_and_its_answers_leave():
         assert made.lane.counters()["python_send_errors"] == 1
         with pytest.raises(KeyError):
             made.lane.send(5, source, b"")
+
+
+def test_a_source_that_cannot_be_answered_is_not_handed_over():
+    with call(viewers=0) as made, running(made.lane):
+        try:
+            raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP)
+        except PermissionError:
+            pytest.skip("raw sockets take root")
+        with raw:
+            body = b"\x00\x01from port 0"
+            raw.sendto(struct.pack("!HHHH", 0, made.to[1], 8 + len(body), 0) + body, (made.to[0], 0))
+        made.sockets[0].sendto(b"\x00\x01hello", made.to)
+        assert select.select([made.lane.handoff_fd], [], [], PATIENCE)[0]
+        handed = made.plane.poll_handoff() or pytest.fail("signalled without a datagram")
+        assert handed[2] == b"\x00\x01hello"
+        assert made.plane.counters()["drop_unknown_source"] == 1
 
 
 def test_output_for_tcp_reaches_python():
