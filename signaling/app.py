@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 VERSION = "0.1.0"
 API_PATHS = ("/api/", "/whip", "/whep")
 NO_CLIENT = (
-    b"This is a Sightline signaling server. It serves no web client: build one (docs/running.md) and give web_root.\n"
+    b"This is a Sightline signaling server. It serves no web client: build one (docs/web.md) and give --web-root.\n"
 )
 HEADERS = {
     "X-Content-Type-Options": "nosniff",

@@ -101,6 +101,6 @@ def open_admin_token(config: SignalingConfig) -> str:
             file.write(token + "\n")
     except OSError as error:
         raise SignalingError(
-            f"Cannot keep the admin token in {path}: {error.strerror}. Give another data_dir."
+            f"Cannot keep the admin token in {path}: {error.strerror}. Give another --data-dir."
         ) from None
     return token

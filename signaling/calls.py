@@ -233,8 +233,7 @@ class Calls:
             return
         peer.notify = notify_nobody
         peer.closed = lambda _reason: None
-        peer.attendance += 1
-        self._spawn(self._leave_unless_resumed, peer, peer.attendance)
+        self._spawn(self._leave_unless_resumed, peer)
 
     def set_rtp_capabilities(self, peer: Peer, capabilities: pb.RtpCapabilities) -> None:
         """What the peer can receive. From then on it is given consumers, if it wants them."""
@@ -648,10 +647,9 @@ class Calls:
         if not room.closed and room.vacancy == vacancy:
             self._forget_room(room)
 
-    async def _leave_unless_resumed(self, peer: Peer, attendance: int) -> None:
+    async def _leave_unless_resumed(self, peer: Peer) -> None:
         await trio.sleep(self.limits.resume_seconds)
-        if not peer.left and peer.attendance == attendance:
-            self._end(peer, "lost")
+        self._end(peer, "lost")  # nothing, if a new peer took its place
 
     # ---- consuming for a peer without being asked ----
 

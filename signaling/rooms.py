@@ -95,7 +95,7 @@ class Peer:
     display_name: str
     role: Role
     joined_at: int  # Unix milliseconds
-    resume: str  # the secret that replaces this session
+    resume: str = field(repr=False)  # the secret that replaces this session
     notify: Notify
     closed: Closed
     auto_consume: bool = True
@@ -110,7 +110,6 @@ class Peer:
     wanted: deque[Producer] = field(default_factory=deque)  # producers that will be consumed for it, in order
     consuming: bool = False  # somebody works through `wanted`
     transport_budget: TokenBucket | None = None  # made at its first transport
-    attendance: int = 0  # changes when its socket comes or goes
 
     @property
     def visible(self) -> bool:

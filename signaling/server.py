@@ -78,7 +78,7 @@ async def _listen(config: SignalingConfig) -> list[trio.SocketListener]:
     except OSError as error:
         where = f"{config.host}:{config.port}"
         if error.errno == errno.EADDRINUSE:
-            raise SignalingError(f"{where} is taken: stop what listens there or give another port.") from None
+            raise SignalingError(f"{where} is taken: stop what listens there or choose another with --port.") from None
         raise SignalingError(f"Cannot listen on {where}: {error.strerror or error}.") from None
 
 

@@ -90,7 +90,7 @@ def content_policy(pages: list[str]) -> str:
 def _scan(root: Path) -> WebClient:
     root = root.resolve()
     if not (root / "index.html").is_file():
-        raise SignalingError(f"{root} has no index.html: build the web client first, or give another web_root.")
+        raise SignalingError(f"{root} has no index.html: build the web client first, or give another --web-root.")
     assets: dict[str, Asset] = {}
     pages: list[str] = []
     for path in sorted(root.rglob("*")):

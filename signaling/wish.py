@@ -161,14 +161,14 @@ class Sessions:
         if session.ended:
             return
         if not session.dtls_connected:
-            log.info("a session did not connect in time", kind=self.kind, room=session.room)
+            log.info("a session did not connect in time", kind=self.kind)
             self.end(session)
             return
         for consumer in list(session.peer.consumers.values()):
             try:
                 await self.calls.resume_consumer(session.peer, consumer.id)
             except CallError as error:
-                log.info("a consumer could not be resumed", kind=self.kind, room=session.room, why=error.message)
+                log.info("a consumer could not be resumed", kind=self.kind, why=error.message)
 
     async def _look(self, session: Session) -> None:
         """Ask the node itself, for an event that never comes may have been lost (WatchLagged)."""
@@ -189,7 +189,7 @@ class Sessions:
             self.end(session)
 
     def _closed(self, session: Session, reason: str) -> None:
-        log.info("a session was ended", kind=self.kind, room=session.room, reason=reason)
+        log.info("a session was ended", kind=self.kind, reason=reason)
         self._forget(session)
 
     def _forget(self, session: Session) -> None:
@@ -276,7 +276,7 @@ async def _opening(kind: str, room: str, authoriser: Authoriser) -> Opening:
 async def _body() -> bytes:
     """The request's body, within the application's bounds of size and time."""
     try:
-        return await request.get_data()
+        return await request.get_data(as_text=False)
     except RequestEntityTooLarge:
         raise WishError(413, "The body is larger than a description may be.") from None
     except RequestTimeout:

@@ -21,7 +21,7 @@ async def start(config: SignalingConfig) -> None:
 
 
 async def test_a_port_that_is_taken(front, tmp_path):
-    with pytest.raises(SignalingError, match=f"127.0.0.1:{front.port} is taken"):
+    with pytest.raises(SignalingError, match=f"127.0.0.1:{front.port} is taken: .*choose another with --port"):
         await start(SignalingConfig(port=front.port, data_dir=tmp_path / "other"))
 
 
