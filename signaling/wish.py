@@ -276,7 +276,7 @@ async def _opening(kind: str, room: str, authoriser: Authoriser) -> Opening:
 async def _body() -> bytes:
     """The request's body, within the application's bounds of size and time."""
     try:
-        return await request.get_data(as_text=False)
+        return await request.get_data(cache=True, as_text=False, parse_form_data=False)
     except RequestEntityTooLarge:
         raise WishError(413, "The body is larger than a description may be.") from None
     except RequestTimeout:
