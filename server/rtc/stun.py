@@ -27,6 +27,7 @@ _HEADER_SIZE: Final = 20
 _FINGERPRINT_XOR: Final = 0x5354554E
 _INTEGRITY_SIZE: Final = 24  # the whole attribute: header and HMAC-SHA1
 _FINGERPRINT_SIZE: Final = 8
+_MOST_ATTRIBUTES: Final = 32  # a browser's check has seven; two thousand bytes of empty ones would take 3 ms to read
 _USERNAME_LIMIT: Final = 513  # bytes; RFC 8445 section 16.1
 
 _header = struct.Struct("!HHI12s")
@@ -201,8 +202,12 @@ def parse_untrusted(data: bytes) -> Message:
     attributes: dict[int, bytes] = {}
     unknown: tuple[int, ...] = ()
     integrity_at = 0
+    count = 0
     at = _HEADER_SIZE
     while at < size:
+        count += 1
+        if count > _MOST_ATTRIBUTES:
+            raise BadPacket("stun-too-many-attributes")
         # The length is a multiple of four and so is `at`: a whole attribute header is there.
         attribute, length = _attribute.unpack_from(data, at)
         end = at + 4 + length

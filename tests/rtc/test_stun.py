@@ -121,6 +121,13 @@ def test_rfc_5769_vector() -> None:
     assert local_username_fragment_untrusted(RFC_5769_REQUEST) == "evtj"
 
 
+def test_more_attributes_than_any_check_has_are_refused() -> None:
+    few = build(Class.REQUEST, ID, [(0x0100 + n, b"") for n in range(31)], None)
+    assert len(parse_untrusted(few).unknown) == 31
+    with pytest.raises(BadPacket, match="stun-too-many-attributes"):
+        parse_untrusted(build(Class.REQUEST, ID, [(0x0100 + n, b"") for n in range(500)], None))
+
+
 def test_nomination_and_unknown_attributes() -> None:
     assert parse_untrusted(build_request("a:b", "p", priority=1, nomination=9)).nomination == 9
     # Comprehension-required 0x0002 and 0x7FFF are unknown; optional 0xC057 is not worth a word.
