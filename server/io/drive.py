@@ -46,7 +46,7 @@ class Drive:
         self._core = core
         self._outlets = outlets
         self._publish = publish
-        self._clock = clock
+        self.clock = clock
         self._changed = trio.Event()
         self._sleeping_until: int | None = None
 
@@ -58,7 +58,7 @@ class Drive:
     def run(self, command: Callable[[int], T]) -> T:
         """Call `command(now)` and drain, also when it raises."""
         try:
-            return command(self._clock())
+            return command(self.clock())
         finally:
             self._drain()
             for outlet in self._outlets:
@@ -66,7 +66,7 @@ class Drive:
 
     def receive(self, lane: int, socket: int, address: Address, datagram: bytes) -> None:
         """A STUN or DTLS datagram that the lane handed off."""
-        self._core.receive(lane, socket, address, datagram, self._clock())
+        self._core.receive(lane, socket, address, datagram, self.clock())
         # Only what changed a state can have changed the plane; STUN keepalives by the hundred must not wake the lane.
         if self._drain():
             self._outlets[lane].wake()
@@ -79,7 +79,7 @@ class Drive:
             self._sleeping_until = self._core.next_timeout()
             if self._sleeping_until is None:
                 await self._changed.wait()
-            elif (wait := self._sleeping_until - self._clock()) > 0:
+            elif (wait := self._sleeping_until - self.clock()) > 0:
                 with trio.move_on_after(wait / 1e9):
                     await self._changed.wait()
             else:

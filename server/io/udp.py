@@ -20,9 +20,12 @@ from server.io.clock import monotonic_ns
 from server.io.drive import Drive
 from server.io.sockets import BoundPort, open_udp
 from server.io.tcp import TcpLimits, TcpPaths
+from server.media.core import ICE_SOCKET
 from server.media.errors import LimitReached
 
-_BATCH = 256  # handed-off datagrams taken before other tasks get their turn
+# What one turn takes before other tasks have theirs. Most datagrams cost microseconds, a handshake half a millisecond.
+_BATCH = 256
+_TURN_NS = 5_000_000
 
 
 class LaneShell:
@@ -39,8 +42,8 @@ class LaneShell:
         self._drive: Drive | None = None
         self._closed = False
         main = self.lane.add_socket(bound.udp.fileno())
-        if main != 0:
-            raise LocalError(f"the lane numbered its first socket {main}, not 0")
+        if main != ICE_SOCKET:
+            raise LocalError(f"the lane numbered its first socket {main}, not {ICE_SOCKET}")
 
     def attach(self, drive: Drive) -> None:
         """Where handed-off datagrams go from now on."""
@@ -50,7 +53,7 @@ class LaneShell:
         """A datagram of Python's: at once over UDP, through the connection's queue over TCP."""
         if address[0] == "tcp":
             self.tcp.send(address, data)
-        elif not self._closed:
+        elif not self._closed and (socket == ICE_SOCKET or socket in self._plain_sockets):
             self.lane.send(socket, address, data)
 
     def wake(self) -> None:
@@ -90,42 +93,48 @@ class LaneShell:
         for number in list(self._plain_sockets):
             self.release(number)
         self._closed = True
-        self.lane.remove_socket(0)
+        self.lane.remove_socket(ICE_SOCKET)
         self.bound.close()
 
     def pump(self) -> bool:
         """Take what the plane has for Python. False when some was left for the next turn."""
         drive = self._drive
         assert drive is not None, "serve_lane attaches the drive first"
+        until = drive.clock() + _TURN_NS
+        # Media first: it is cheap, and its queue is bounded too.
         for _ in range(_BATCH):
-            handed = self.plane.poll_handoff()
-            if handed is None:
+            packet = self.plane.poll_transmit()
+            if packet is None:
                 break
-            drive.receive(self.index, *handed)
+            self.tcp.send(packet[1], packet[2])
         else:
             return False
         while (event := self.plane.poll_event()) is not None:
             drive.core.plane_event(self.index, event)
-        while (packet := self.plane.poll_transmit()) is not None:
-            _, address, data = packet
-            self.tcp.send(address, data)
-        return True
+        for _ in range(_BATCH):
+            handed = self.plane.poll_handoff()
+            if handed is None:
+                return True
+            drive.receive(self.index, *handed)
+            if drive.clock() >= until:
+                break
+        return False
 
     def _ingest(self, address: Address, packets: list[bytes]) -> None:
         """Packets read from a TCP connection: into the plane, as if the lane had received them."""
-        self.plane.ingest([(0, address, packet) for packet in packets], monotonic_ns())
+        self.plane.ingest([(ICE_SOCKET, address, packet) for packet in packets], monotonic_ns())
         if not self.pump():
             os.eventfd_write(self.lane.handoff_fd, 1)  # the rest in turn with everybody else's
         self.lane.wake()
 
     def _is_established(self, address: Address) -> bool:
         assert self._drive is not None
-        return self._drive.core.owns_path(self.index, 0, address)
+        return self._drive.core.owns_path(self.index, ICE_SOCKET, address)
 
     def _path_lost(self, address: Address) -> None:
         drive = self._drive
         assert drive is not None
-        drive.run(lambda now: drive.core.path_lost(self.index, 0, address, now))
+        drive.run(lambda now: drive.core.path_lost(self.index, ICE_SOCKET, address, now))
 
 
 async def serve_lane(

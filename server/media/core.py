@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _MAX_ID_LENGTH = 128
+ICE_SOCKET = 0  # of every lane: the one that candidates name; the others belong to plain transports
 
 
 class Endpoint(Protocol):
@@ -230,6 +231,9 @@ class MediaCore:
     def _addressee_untrusted(self, lane: int, path: Path, datagram: bytes) -> tuple[WebRtcTransport, demux.Kind]:
         """Whose a datagram is. Raises BadPacket."""
         kind = demux.classify(datagram)
+        if path.socket != ICE_SOCKET and kind in {demux.Kind.STUN, demux.Kind.DTLS}:
+            # A plain transport's: it may be closed before what ICE wants to send there.
+            raise BadPacket("ice-on-plain-socket")
         if kind is demux.Kind.STUN:
             transport_id = self._fragments.get(stun.local_username_fragment_untrusted(datagram))
             reason = "stun-unknown-username"
