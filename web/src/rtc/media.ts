@@ -78,12 +78,12 @@ export async function openCamera(deviceId?: string): Promise<MediaStreamTrack> {
 }
 
 /** A screen, window or tab of the person's choice, with its sound where the browser offers that; null if refused. */
-export async function openScreen(): Promise<{ picture: MediaStreamTrack; sound: MediaStreamTrack | null } | null> {
+export async function openScreen(): Promise<[picture: MediaStreamTrack, sound: MediaStreamTrack | null] | null> {
   try {
     const stream = await navigator.mediaDevices.getDisplayMedia({ video: { frameRate: { max: 30 } }, audio: true })
     const picture = stream.getVideoTracks()[0] as MediaStreamTrack
     picture.contentHint = 'detail' // keep text sharp, give up frames first
-    return { picture, sound: stream.getAudioTracks()[0] ?? null }
+    return [picture, stream.getAudioTracks()[0] ?? null]
   } catch (error) {
     if (problemOf(error) === 'denied') return null // closing the browser's own dialog says the same
     throw error

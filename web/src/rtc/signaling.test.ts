@@ -56,6 +56,25 @@ describe('requests', () => {
     server.socket.deliver({ id: 1, ok: true, data: {} })
   })
 
+  it('find a dead socket: one without any word since the request is given up and another is tried', async () => {
+    await connect()
+    server.silent.add('chat')
+    signaling.request('chat', { text: 'x' }).catch(() => {})
+    await vi.advanceTimersByTimeAsync(REQUEST_TIMEOUT_MS)
+    expect(events.onLost).toHaveBeenCalledTimes(1)
+    await vi.advanceTimersByTimeAsync(5_000)
+    expect(events.onOpen).toHaveBeenCalledTimes(2)
+  })
+
+  it('do not give up a socket on which something else was heard', async () => {
+    await connect()
+    server.silent.add('chat')
+    signaling.request('chat', { text: 'x' }).catch(() => {})
+    server.socket.deliver({ method: 'peerLeft', data: { peerId: 'p', reason: 'left' } })
+    await vi.advanceTimersByTimeAsync(REQUEST_TIMEOUT_MS)
+    expect(events.onLost).not.toHaveBeenCalled()
+  })
+
   it('end with `disconnected` when the socket is lost, and at once when there is none', async () => {
     await connect()
     server.silent.add('chat')

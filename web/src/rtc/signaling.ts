@@ -10,6 +10,7 @@ const LONGEST_DELAY_MS = 5_000
 /** Close codes after which connecting anew is wrong: another socket took this peer over, or policy refused us. */
 const REPLACED = 4001
 const POLICY = 1008
+const ABNORMAL = 1006
 
 /** A refused request, a request without an answer (`timeout`), or one whose socket was lost (`disconnected`). */
 export class SignalingError extends Error {
@@ -53,6 +54,7 @@ export class Signaling {
   private waiting = new Map<number, Waiting>()
   private nextId = 1
   private failures = 0
+  private heard = 0 // frames
   private announcedDelayMs = 0
   private timer: ReturnType<typeof setTimeout> | undefined
   private closed = false
@@ -95,9 +97,12 @@ export class Signaling {
     this.failures = 0
   }
 
-  /** Drop this socket and connect anew, after a session on it could not be set up. */
+  /** Drop this socket and connect anew: it is dead, or a session on it could not be set up. */
   reset(): void {
-    this.socket?.close()
+    const { socket } = this
+    socket?.close()
+    // A dead socket's own `onclose` may take minutes.
+    if (socket && socket === this.socket) this.lost(ABNORMAL)
   }
 
   close(): void {
@@ -120,10 +125,13 @@ export class Signaling {
     return new Promise((resolve, reject) => {
       const id = this.nextId
       this.nextId = (this.nextId % 0x7fffffff) + 1
+      const { heard } = this
       const timer = setTimeout(() => {
         this.waiting.delete(id)
         const seconds = REQUEST_TIMEOUT_MS / 1000
         reject(new SignalingError('timeout', `${method}: the server did not answer within ${seconds} seconds`))
+        // After a change of network the browser may believe in a dead socket for long.
+        if (heard === this.heard && socket === this.socket) this.reset()
       }, REQUEST_TIMEOUT_MS)
       this.waiting.set(id, { method, resolve, reject, timer })
       socket.send(JSON.stringify({ id, method, data }))
@@ -131,6 +139,7 @@ export class Signaling {
   }
 
   private receive(text: string): void {
+    this.heard += 1
     const frame = JSON.parse(text) as Frame
     if (frame.id === undefined) {
       const notification = frame as Notification

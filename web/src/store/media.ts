@@ -26,7 +26,23 @@ interface MediaState {
 const NOTHING = { mic: null, camera: null, screen: null, screenSound: null, micOn: false }
 
 export const useMedia = create<MediaState>()((set, get) => {
-  let session = 0 // `stop` while a device is being opened must not leave it open
+  let session = 0
+  const asked = { audioinput: 0, videoinput: 0, screen: 0 }
+
+  /** Inputs that open after leaving, or after the same was asked for again, are closed at once: null. */
+  async function openLatest(what: keyof typeof asked, open: () => Promise<(MediaStreamTrack | null)[] | null>) {
+    const mine = session
+    const turn = ++asked[what]
+    const overtaken = () => mine !== session || turn !== asked[what]
+    try {
+      const inputs = await open()
+      if (!overtaken()) return inputs
+      for (const input of inputs ?? []) input?.stop()
+    } catch (error) {
+      if (!overtaken()) throw error
+    }
+    return null
+  }
 
   async function listDevices() {
     const all = await navigator.mediaDevices.enumerateDevices()
@@ -80,10 +96,14 @@ export const useMedia = create<MediaState>()((set, get) => {
       try {
         if (kind === 'audioinput') {
           mic?.stop()
-          set({ mic: watch('mic', await openMic(deviceId)), micOn: mic ? get().micOn : true })
+          const opened = await openLatest(kind, async () => [await openMic(deviceId)])
+          if (!opened?.[0]) return
+          set({ mic: watch('mic', opened[0]), micOn: mic ? get().micOn : true })
         } else {
           camera?.stop()
-          set({ camera: watch('camera', await openCamera(deviceId)) })
+          const opened = await openLatest(kind, async () => [await openCamera(deviceId)])
+          if (!opened?.[0]) return
+          set({ camera: watch('camera', opened[0]) })
         }
         set((state) => ({ chosen: { ...state.chosen, [kind]: deviceId }, problem: null }))
       } catch (error) {
@@ -113,9 +133,10 @@ export const useMedia = create<MediaState>()((set, get) => {
         return set({ screen: null, screenSound: null })
       }
       try {
-        const opened = await openScreen()
+        const opened = await openLatest('screen', openScreen)
         if (!opened) return
-        set({ screen: watch('screen', opened.picture), screenSound: watch('screenSound', opened.sound) })
+        const [picture = null, sound = null] = opened
+        set({ screen: watch('screen', picture), screenSound: watch('screenSound', sound) })
       } catch (error) {
         set({ problem: problemOf(error) })
       }
