@@ -12,6 +12,7 @@ class Limits:
 
     rooms: int = 1_000  # live rooms, each with a router on the node
     room_records: int = 10_000  # rows that REST may create
+    history_records: int = 200_000  # participations that are kept; the oldest go first
     peers_per_room: int = 100
     sockets: int = 4_000
     producers_per_peer: int = 8

@@ -101,7 +101,7 @@ async def serve_signaling(
         admin = Admin(await trio.to_thread.run_sync(open_admin_token, config))
         web_client = await open_web_client(config.web_root)
         async with open_database(config) as database:
-            history = History(metrics)
+            history = History(metrics, keep=config.limits.history_records)
             calls = Calls(
                 node,
                 limits=config.limits,

@@ -87,15 +87,18 @@ def _first_line(error: Exception) -> str:
     return str(cause).splitlines()[0] if str(cause) else type(cause).__name__
 
 
-def migrate(url: str) -> None:
-    """Bring the schema to the newest version. Blocks. Not pooled, so that a failed migration leaves no lock."""
+def migrate(url: str, revision: str = "head") -> None:
+    """Bring the schema to the newest version, or to that one. Blocks.
+
+    Not pooled, so that a failed migration leaves no lock.
+    """
     engine = sa.create_engine(url, poolclass=NullPool)
     settings = alembic.config.Config()
     settings.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     settings.set_main_option("path_separator", "os")
     with _migrating, engine.begin() as connection:
         settings.attributes["connection"] = connection
-        alembic.command.upgrade(settings, "head")
+        alembic.command.upgrade(settings, revision)
 
 
 def _tune(engine: sa.Engine) -> None:

@@ -71,6 +71,19 @@ def write_history(connection: sa.Connection, happenings: Sequence[Happening]) ->
                 )
 
 
+def prune_history(connection: sa.Connection, keep: int) -> None:
+    """Forget all but the newest `keep` participations, and the calls of which nothing is left. Who is in stays."""
+    newest = sa.select(participations.c.joined_at).order_by(participations.c.joined_at.desc())
+    last = connection.scalar(newest.offset(keep).limit(1))
+    if last is None:
+        return
+    connection.execute(
+        sa.delete(participations).where(participations.c.joined_at <= last, participations.c.left_at.is_not(None))
+    )
+    attended = sa.exists().where(participations.c.call_id == calls.c.id)
+    connection.execute(sa.delete(calls).where(calls.c.started_at <= last, calls.c.ended_at.is_not(None), ~attended))
+
+
 def list_calls(connection: sa.Connection, room: str | None, before: int, limit: int) -> list[tuple[Row, list[Row]]]:
     """Calls that started before `before`, newest first, each with who took part."""
     query = sa.select(calls).where(calls.c.started_at < before)

@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from ops.metrics import SignalingMetrics
 from signaling.history import Happening
 from signaling.store.database import Database
-from signaling.store.records import write_history
+from signaling.store.records import prune_history, write_history
 
 log = structlog.get_logger(__name__)
 WAITING = 10_000  # facts; a database that is out of reach for longer loses some, counted
@@ -25,7 +25,10 @@ RETRY_SECONDS = 1.0
 class History:
     """A bounded queue. `record` is what `Calls` is given."""
 
-    def __init__(self, metrics: SignalingMetrics) -> None:
+    def __init__(self, metrics: SignalingMetrics, *, keep: int) -> None:
+        """`keep`: how many participations the history has at most, give or take a tenth."""
+        self._keep = keep
+        self._unpruned = keep  # facts since the last look at how many there are
         self._metrics = metrics
         self._put, self._take = trio.open_memory_channel[Happening](WAITING)
         self._taken: deque[Happening] = deque()  # the next to be written
@@ -75,8 +78,13 @@ class History:
                 self._metrics.history_dropped.inc()
                 log.error("a fact of the history was refused", error=type(error).__name__)
             self._reached = True
+            self._unpruned += len(batch)
             for _ in batch:
                 self._taken.popleft()
+        if self._unpruned >= self._keep / 10:
+            self._unpruned = 0
+            with suppress(SQLAlchemyError):  # next time, then
+                await database.run(partial(prune_history, keep=self._keep))
         return True
 
     def _next(self, most: int) -> tuple[Happening, ...]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import socket
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 
 import pytest
 import trio
@@ -222,3 +223,25 @@ async def test_endless_headers_are_refused(front):
         with trio.fail_after(5):
             answer = await stream.receive_some()
         assert answer.startswith(b"HTTP/1.1 4")
+
+
+async def test_shutdown_with_fifty_sockets_of_which_ten_never_read(node, tmp_path):
+    limits = {"requests_per_second": 1e6, "request_burst": 1e6, "outbound_frames": 10_000}
+    async with running_front(node, tmp_path, limits=limits) as front, AsyncExitStack() as deaf:
+        talker = await front.joined("loud", "talker")
+        readers = [await front.joined("calm", f"reader {i}") for i in range(39)]
+        for i in range(10):
+            stream = await deaf.enter_async_context(await upgraded(front))
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            data = {"room": "loud", "displayName": f"deaf {i}"}
+            await stream.send_all(frame(0x1, json.dumps({"id": 1, "method": "join", "data": data}).encode()))
+            await talker.note("newPeer", displayName=f"deaf {i}")
+        for _ in range(900):  # more than the kernel's buffers take
+            await talker.request("chat", text="🔊" * 2000)
+        assert front.metric("sightline_signaling_sockets") == 50
+        front.scope.cancel()
+        with trio.fail_after(2.2):
+            await front.stopped.wait()
+        for reader in (talker, *readers):
+            await reader.note("serverStopping")
+            assert await reader.closed() == 1001

@@ -58,7 +58,7 @@ def test_the_tables_compile_for_postgresql():
 async def test_history_is_written_in_order_and_what_waits_at_the_end_is_flushed(tmp_path):
     metrics = SignalingMetrics(CollectorRegistry())
     async with open_database(SignalingConfig(data_dir=tmp_path)) as database:
-        history = History(metrics)
+        history = History(metrics, keep=1000)
         for one in HAPPENINGS:
             history.record(one)
         await history.flush(database)
@@ -69,7 +69,7 @@ async def test_history_is_written_in_order_and_what_waits_at_the_end_is_flushed(
 
 async def test_a_slow_database_costs_history_and_says_so(tmp_path):
     registry = CollectorRegistry()
-    history = History(SignalingMetrics(registry))
+    history = History(SignalingMetrics(registry), keep=1000)
     for _ in range(10_005):
         history.record(HAPPENINGS[0])
     assert registry.get_sample_value("sightline_signaling_history_dropped_total") == 5
@@ -166,7 +166,7 @@ async def test_a_held_database_costs_rest_an_unavailable_and_calls_nothing(node,
 async def test_one_fact_that_cannot_be_kept_costs_no_other(tmp_path):
     registry = CollectorRegistry()
     async with open_database(SignalingConfig(data_dir=tmp_path)) as database:
-        history = History(SignalingMetrics(registry))
+        history = History(SignalingMetrics(registry), keep=1000)
         history.record(PeerJoined("p0", "a call that was dropped", "ada", "Ada", "browser", 1))
         for one in HAPPENINGS:
             history.record(one)
@@ -174,3 +174,33 @@ async def test_one_fact_that_cannot_be_kept_costs_no_other(tmp_path):
         ((call, parts),) = await database.run(lambda c: records.list_calls(c, None, 100, 10))
         assert (call["id"], len(parts)) == ("c1", 1)
     assert registry.get_sample_value("sightline_signaling_history_dropped_total") == 1
+
+
+async def test_history_does_not_grow_for_ever(tmp_path):
+    async with open_database(SignalingConfig(data_dir=tmp_path)) as database:
+        history = History(SignalingMetrics(CollectorRegistry()), keep=10)
+        for call in range(5):
+            history.record(CallStarted(f"c{call}", "room", 100 * call))
+            for part in range(4):
+                history.record(PeerJoined(f"p{call}{part}", f"c{call}", "ada", "Ada", "browser", 100 * call + part))
+                if (call, part) != (0, 3):  # one is still in the first call
+                    history.record(PeerLeft(f"p{call}{part}", 100 * call + 50, "left"))
+            if call:
+                history.record(CallEnded(f"c{call}", 100 * call + 50))
+        await history.flush(database)
+        found = await database.run(lambda c: records.list_calls(c, None, 1000, 100))
+    assert [(call["id"], len(parts)) for call, parts in found] == [("c4", 4), ("c3", 4), ("c2", 2), ("c0", 1)]
+
+
+def test_a_database_of_the_first_revision_is_brought_up_to_date(tmp_path):
+    """Every later revision is one step of the same way."""
+    url = f"sqlite:///{tmp_path}/a.db"
+    migrate(url, "0001")
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        records.create_room(connection, "kept", "", 1, 10)
+    migrate(url)
+    with engine.connect() as connection:
+        assert records.find_room(connection, "kept") == {"name": "kept", "title": "", "created_at": 1}
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    engine.dispose()
