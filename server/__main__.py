@@ -71,6 +71,12 @@ def cli() -> None:
     help="Address that callers reach this host at, when it is behind NAT. May be repeated. Default: the interfaces'.",
 )
 @option("ice-server", multiple=True, metavar="URL", help="STUN or TURN server told to callers. May be repeated.")
+@option(
+    "allow-origin",
+    multiple=True,
+    metavar="ORIGIN",
+    help="Another site whose pages may call through this server, as http://localhost:3001. May be repeated.",
+)
 @option("data-dir", default="data", type=click.Path(path_type=Path), help="Where the database and tokens live.")
 @option("database-url", default="", show_default=False, help="SQLAlchemy URL instead of a file in the data directory.")
 @option("web-root", default=None, type=click.Path(path_type=Path), help="A built web client other than our own.")
@@ -120,6 +126,7 @@ def _configs(options: dict[str, Any]) -> tuple[MediaConfig, SignalingConfig]:
             IceServer((url,), username, credential) if url.startswith("turn") else IceServer((url,))
             for url in options["ice_server"]
         ),
+        allowed_origins=tuple(options["allow_origin"]),
     )
     return media, front
 

@@ -57,11 +57,10 @@ def test_it_starts_answers_and_stops_within_two_seconds(tmp_path: Path):
         assert get(sightline.url, "/")[0] == 200
         assert get(sightline.url, "/r/some-room")[0] == 200
         assert json.loads(get(sightline.url, "/api/v1/openapi.json")[1])["openapi"].startswith("3.")
-        for number in (signal.SIGTERM,):
-            asked = time.monotonic()
-            sightline.process.send_signal(number)
-            assert sightline.process.wait(timeout=10) == 0
-            assert time.monotonic() - asked < 2.0
+        asked = time.monotonic()
+        sightline.process.send_signal(signal.SIGTERM)
+        assert sightline.process.wait(timeout=10) == 0
+        assert time.monotonic() - asked < 2.0
         assert sightline.tracebacks() == []
 
 
@@ -90,16 +89,14 @@ def test_a_taken_media_port_is_one_clear_line(tmp_path: Path):
         (["up", "--port", "http"], ["--port", "http"]),
         (["up", "--port", "70000"], ["--port", "70000"]),
         (["up", "--colour"], ["--colour"]),
-        (["up", "--announce", "example.org"], ["example.org", "IP address"]),
+        (["up", "--announce", "example.org"], ["--announce", "example.org", "IP address"]),
         (["up", "--web-root", "/nonexistent"], ["--web-root", "index.html"]),
-        (["up", "--data-dir", "/proc/sightline"], ["/proc/sightline"]),
+        (["up", "--port", "0", "--media-port", "0", "--data-dir", "/proc/sightline"], ["/proc/sightline"]),
         (["fly"], ["fly"]),
     ],
 )
 def test_a_bad_option_is_one_clear_line(options: list[str], words: list[str]):
-    line = refused(
-        *options, *(["--port", "0", "--media-port", "0"] if len(options) == 3 and "--port" not in options else [])
-    )
+    line = refused(*options)
     assert all(word in line for word in words), line
 
 
