@@ -5,6 +5,7 @@ The same Structs serve any carrier: a WebSocket decodes them from JSON text, ano
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
@@ -23,17 +24,24 @@ LayerIndex = Annotated[int, Meta(ge=0, le=7)]
 
 DISPLAY_NAME_CHARACTERS = 80
 CHAT_CHARACTERS = 2_000
+# They turn the text that follows around (Unicode UAX 9), so that a name could rewrite its surroundings.
+BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 APP_DATA_BYTES = 2_048
 DEVICE_BYTES = 512
 
 
 def trimmed_name(name: str) -> str:
-    """A display name without the space around it. Raises ValueError unless 1 to 80 printable characters are left."""
+    """A display name without the space around it.
+
+    Raises ValueError unless 1 to 80 characters are left that can be seen and that leave the text around them alone.
+    """
     name = name.strip()
     if not 1 <= len(name) <= DISPLAY_NAME_CHARACTERS:
         raise ValueError(f"displayName: 1 to {DISPLAY_NAME_CHARACTERS} characters")
-    if any(ord(character) < 32 or ord(character) == 127 for character in name):
+    if any(unicodedata.category(character) in ("Cc", "Zl", "Zp") or character in BIDI for character in name):
         raise ValueError("displayName: no control characters")
+    if all(unicodedata.category(character) in ("Cf", "Zs") for character in name):
+        raise ValueError("displayName: nothing of it can be seen")
     return name
 
 

@@ -20,7 +20,7 @@ class RoomRequest(Body):
     """A room to be made."""
 
     name: Annotated[RoomName | None, Meta(description="Chosen by the server if left out")] = None
-    title: Annotated[str, Meta(max_length=120)] = ""
+    title: Annotated[str, Meta(max_length=120, pattern=r"^[^\x00-\x1f\x7f]*$(?!\n)")] = ""
 
 
 class PeerShown(Body):

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import trio
+from OpenSSL import SSL
 
+from protos import media_pb2 as pb
 from server.config import MediaConfig
 from server.node import serve_node
-from tests.signaling.client import Front, running_front
+from server.rtc.certificate import Certificate
+from tests.io.tcp_client import TcpClient
+from tests.signaling.client import DTLS, Front, running_front
 from tests.signaling.test_session import (  # noqa: F401  (collected here)
     refused,
     test_a_late_join_gets_a_consumer_for_every_producer_in_order,
@@ -56,8 +61,6 @@ async def test_layers_stats_and_restart_reach_the_node(front):
 
 
 async def test_nothing_is_left_on_the_node_when_all_have_gone(front):
-    from protos import media_pb2 as pb
-
     clients = [await front.joined(name=name) for name in ("a", "b", "c")]
     for client in clients:
         await client.produce(await client.transport("send"))
@@ -72,3 +75,21 @@ async def test_nothing_is_left_on_the_node_when_all_have_gone(front):
         while (info := await front.node.get_node_info(pb.GetNodeInfoRequest())).routers:
             await trio.sleep(0.02)
     assert (info.transports, info.producers, info.consumers) == (0, 0, 0)
+
+
+async def test_a_wrong_certificate_costs_its_transport_and_the_client_hears_of_it(front):
+    ada = await front.joined()
+    made = await ada.request("createWebRtcTransport", direction="send")
+    await ada.request("connectWebRtcTransport", transportId=made["id"], dtlsParameters=DTLS)  # of nobody's certificate
+    candidate = next(one for one in made["iceCandidates"] if one["protocol"] == "tcp")
+    ice = made["iceParameters"]
+    info = pb.WebRtcTransportInfo(
+        ice_parameters=pb.IceParameters(username_fragment=ice["usernameFragment"], password=ice["password"])
+    )
+    async with await trio.open_tcp_stream(candidate["address"], candidate["port"]) as stream:
+        with suppress(EOFError, SSL.Error, trio.BrokenResourceError), trio.move_on_after(5):
+            await TcpClient(stream, info, Certificate.generate()).connect()
+        closed = await ada.note("transportClosed", transportId=made["id"])
+    assert "dtls" in closed["reason"]
+    await refused(ada.produce(made["id"]), "not_found")
+    assert await ada.transport("send")  # another may be made

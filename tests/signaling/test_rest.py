@@ -134,7 +134,16 @@ async def test_the_admin_token_is_for_its_owner_only(front):
 
 
 @pytest.mark.parametrize(
-    "body", [b"nonsense", b"[]", b'{"name": "UPPER"}', b'{"title": 1}', b'{"title": "%s"}' % (b"x" * 121), b"\xff"]
+    "body",
+    [
+        b"nonsense",
+        b"[]",
+        b'{"name": "UPPER"}',
+        b'{"title": 1}',
+        b'{"title": "%s"}' % (b"x" * 121),
+        b"\xff",
+        b'{"title": "a\\u0000"}',
+    ],
 )
 async def test_bad_bodies(front, body):
     answer = await http(front, "POST", "/api/v1/rooms", body=body)

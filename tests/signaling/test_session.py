@@ -542,6 +542,70 @@ async def test_lost_events_are_made_up_for(front, node):
     await bob.note("consumerClosed", consumerId=consumer, reason="lost")
 
 
+# ---- strangers ----
+
+
+async def test_nobody_touches_what_is_anothers(front, node):
+    ada = await front.joined()
+    ada_send, ada_recv = await ada.transport("send"), await ada.transport("recv")
+    ada_mic = await ada.produce(ada_send)
+    bob = await front.joined(name="Bob")
+    await bob.transport("recv")
+    bob_mic = await bob.produce(await bob.transport("send"))
+    ada_consumer = (await ada.note("newConsumer", producerId=bob_mic))["id"]
+    mallory = await front.joined(name="Mallory")
+    there = set(node.entities)
+    for transport in (ada_send, ada_recv):
+        await refused(mallory.request("restartIce", transportId=transport), "not_found")
+        await refused(mallory.request("closeTransport", transportId=transport), "not_found")
+        await refused(mallory.request("getStats", transportId=transport), "not_found")
+        await refused(
+            mallory.request("connectWebRtcTransport", transportId=transport, dtlsParameters=DTLS), "not_found"
+        )
+        await refused(mallory.produce(transport), "not_found")
+    for method in ("closeProducer", "pauseProducer", "resumeProducer", "getStats"):
+        await refused(mallory.request(method, producerId=ada_mic), "not_found")
+    for method in ("pauseConsumer", "resumeConsumer", "closeConsumer", "requestConsumerKeyFrame", "getStats"):
+        await refused(mallory.request(method, consumerId=ada_consumer), "not_found")
+    await refused(mallory.request("setConsumerPriority", consumerId=ada_consumer, priority=1), "not_found")
+    await refused(mallory.request("setConsumerPreferredLayers", consumerId=ada_consumer, spatialLayer=0), "not_found")
+    eve = await front.joined("elsewhere", "Eve")
+    await eve.transport("recv")
+    await refused(eve.request("consume", producerId=ada_mic), "not_found")
+    assert there <= set(node.entities)
+
+
+async def test_the_resume_secret_is_shown_to_its_owner_only(front):
+    ada = await front.joined()
+    bob = await front.joined(name="Bob")
+    await ada.transport("recv")
+    await bob.produce(await bob.transport("send"))
+    await bob.request("chat", text="hello")
+    await ada.note("newConsumer")
+    late = await front.connect()
+    joined = await late.join(name="Late")
+    for secret in (ada.resume, bob.resume):
+        assert secret not in json.dumps(joined) + json.dumps(late.notes)
+    assert bob.resume not in json.dumps(ada.notes)
+    # Nor does it help in another room.
+    thief = await front.joined("elsewhere", "Eve", resume=ada.resume)
+    assert thief.peer_id != ada.peer_id
+    assert await ada.request("raiseHand", raised=True) == {}
+
+
+@pytest.mark.parametrize("name", ["Ada\u202egnp", "\u2066Ada", "A\u0085b", "A\u2028b", "\u200b", "\u200e\ufeff"])
+async def test_names_that_deceive_are_refused(front, name):
+    client = await front.connect()
+    await refused(client.request("join", room="room", displayName=name), "bad_request", "displayName")
+
+
+@pytest.mark.parametrize("name", ["Zoë", "李雷", "مريم", "\U0001f469\u200d\U0001f680", "می\u200cخواهم"])
+async def test_names_of_the_world_are_welcome(front, name):
+    ada = await front.joined()
+    await front.joined(name=name)
+    await ada.note("newPeer", displayName=name)
+
+
 # ---- stopping ----
 
 
