@@ -481,9 +481,7 @@ class Calls:
         found = self._transports.get(transport_id)
         if found is None:
             return
-        peer, transport = found
-        transport.ice_state, transport.dtls_state = ice_state, dtls_state
-        peer.notify("transportState", {"transportId": transport_id, "iceState": ice_state, "dtlsState": dtls_state})
+        found[0].notify("transportState", {"transportId": transport_id, "iceState": ice_state, "dtlsState": dtls_state})
 
     def transport_closed(self, transport_id: str, reason: str) -> None:
         """A transport died on the node. A browser makes a new one; a WHIP or WHEP peer is its transport and leaves."""

@@ -31,8 +31,6 @@ class Transport:
     direction: Direction
     created: bool = False  # the node has answered
     connected: bool = False
-    ice_state: str = "new"
-    dtls_state: str = "new"
 
 
 @dataclass(slots=True, eq=False)
@@ -214,10 +212,15 @@ def check_transport(peer: Peer, direction: Direction, limits: Limits, now_ms: in
         raise CallError(CallErrorCode.LIMIT, "You create transports too quickly; wait a minute.")
 
 
+def check_role(role: Role) -> None:
+    """Refuse to take media from who may only watch."""
+    if role == "viewer":
+        raise CallError(CallErrorCode.FORBIDDEN, "Your token lets you watch, not send.")
+
+
 def check_produce(peer: Peer, transport: Transport, limits: Limits) -> None:
     """A producer needs the right to speak, a connected send transport, and room."""
-    if peer.role == "viewer":
-        raise CallError(CallErrorCode.FORBIDDEN, "Your token lets you watch, not send.")
+    check_role(peer.role)
     if transport.direction != "send":
         raise CallError(CallErrorCode.BAD_STATE, "transportId: this is your recv transport; produce on the send one.")
     if not transport.connected:

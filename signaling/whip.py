@@ -13,7 +13,7 @@ from protos import media_pb2 as pb
 from signaling import sdp
 from signaling.auth import Authoriser
 from signaling.calls import Calls
-from signaling.rooms import Peer
+from signaling.rooms import Peer, check_role
 from signaling.wish import Opening, Session, Sessions, WishError, wish_blueprint
 
 _SOURCES = {"audio": "mic", "video": "camera"}
@@ -29,6 +29,7 @@ async def publish(sessions: Sessions, opening: Opening) -> tuple[Session, str]:
 
     Raises WishError 422 when nothing is left, before a room is opened for it; SdpError; CallError. Nobody stays behind.
     """
+    check_role(opening.grant.role)
     router = await sessions.calls.router_capabilities(opening.room)
     plan = [_parameters(section, router) for section in opening.offer.sections]
     if not any(plan):

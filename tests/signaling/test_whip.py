@@ -324,6 +324,16 @@ async def test_tokens(tmp_path):
         assert [peer.connected for peer in transports(front)] == [True]
 
 
+async def test_who_may_only_watch_is_not_even_seen(tmp_path):
+    async with running_front(FakeNode(), tmp_path, auth_secret=SECRET) as front:
+        token = jwt.encode({"exp": 2**40, "room": "room"}, SECRET, "HS256")
+        ada = await front.joined(token=token)
+        viewer = jwt.encode({"exp": 2**40, "room": "room", "role": "viewer"}, SECRET, "HS256")
+        assert (await publish(front, Authorization=f"Bearer {viewer}")).status == 403
+        await ada.request("chat", text="whatever came before has come by now")
+        assert not ada.seen("newPeer")
+
+
 # ---- browsers as clients ----
 
 
