@@ -343,13 +343,25 @@ class Calls:
         """Keep the source but send nothing."""
         producer = peer.producer(producer_id)
         await self.ask(self.node.pause, pb.PauseRequest(kind=pb.EntityKind.PRODUCER, id=producer.id))
-        self.producer_pause_changed(producer.id, paused=True)
+        self._paused_or_resumed(producer, paused=True)
 
     async def resume_producer(self, peer: Peer, producer_id: str) -> None:
         """Send again."""
         producer = peer.producer(producer_id)
         await self.ask(self.node.resume, pb.ResumeRequest(kind=pb.EntityKind.PRODUCER, id=producer.id))
-        self.producer_pause_changed(producer.id, paused=False)
+        self._paused_or_resumed(producer, paused=False)
+
+    def _paused_or_resumed(self, producer: Producer, *, paused: bool) -> None:
+        """The others hear of a change, and each viewer of its consumer."""
+        if producer.paused == paused or producer.id not in self._producers:
+            return
+        producer.paused = paused
+        change = "Paused" if paused else "Resumed"
+        room = producer.peer.room
+        room.tell_others(producer.peer, f"producer{change}", {"peerId": producer.peer.id, "producerId": producer.id})
+        for consumer in room.consumers_of(producer):
+            if consumer.created:
+                consumer.viewer.notify(f"consumer{change}", {"consumerId": consumer.id})
 
     # ---- consumers ----
 
@@ -515,19 +527,6 @@ class Calls:
         room = self._routers.get(router_id)
         if room is not None:
             self.close_room(room, reason)
-
-    def producer_pause_changed(self, producer_id: str, *, paused: bool) -> None:
-        """A producer was paused or resumed: the others hear of it, and each viewer of its consumer. Once per change."""
-        producer = self._producers.get(producer_id)
-        if producer is None or producer.paused == paused:
-            return
-        producer.paused = paused
-        change = "Paused" if paused else "Resumed"
-        room = producer.peer.room
-        room.tell_others(producer.peer, f"producer{change}", {"peerId": producer.peer.id, "producerId": producer_id})
-        for consumer in room.consumers_of(producer):
-            if consumer.created:
-                consumer.viewer.notify(f"consumer{change}", {"consumerId": consumer.id})
 
     def known_entities(self) -> list[tuple[pb.EntityKind, str]]:
         """Everything we believe to exist on the node, parents first: to be looked up anew after lost events."""

@@ -46,15 +46,16 @@ async def _watch(calls: Calls, task_status: trio.TaskStatus[None]) -> None:
 
 
 async def react(calls: Calls, event: pb.Event) -> None:
-    """Apply one event. Those about entities that we have closed ourselves find nothing to do."""
+    """Apply one event. Those about entities that we have closed ourselves find nothing to do.
+
+    Nobody but we pause the producers of our routers, so what the node says of that is only an echo, and a late one.
+    """
     which = event.WhichOneof("event")
     if which == "transport_state":
         state = event.transport_state
         calls.transport_state_changed(state.transport_id, state.ice_state, state.dtls_state)
     elif which == "closed":
         _closed(calls, event.closed.kind, event.closed.id, event.closed.reason)
-    elif which == "producer_pause":
-        calls.producer_pause_changed(event.producer_pause.producer_id, paused=event.producer_pause.paused)
     elif which == "lagged":
         log.warning("events of the media node were lost; looking anew", dropped=event.lagged.dropped)
         await look_anew(calls)

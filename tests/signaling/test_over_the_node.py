@@ -22,6 +22,7 @@ from tests.signaling.test_session import (  # noqa: F401  (collected here)
     test_consuming_needs_capabilities_and_a_transport,
     test_order_matters,
     test_pausing_and_closing_a_producer_reaches_viewers_once,
+    test_quick_pauses_reach_viewers_in_order_and_once,
     test_resume_replaces_the_earlier_session_under_the_same_id,
     test_stopping_tells_every_client_within_two_seconds,
     test_talking,

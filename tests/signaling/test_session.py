@@ -110,6 +110,25 @@ async def test_pausing_and_closing_a_producer_reaches_viewers_once(front):
     await refused(bob.request("resumeConsumer", consumerId=consumer), "not_found", "consumerId")
 
 
+async def test_quick_pauses_reach_viewers_in_order_and_once(front):
+    ada = await front.joined()
+    mic = await ada.produce(await ada.transport("send"))
+    bob = await front.joined(name="Bob")
+    await bob.transport("recv")
+    await bob.note("newConsumer")
+    methods = ["pauseProducer", "resumeProducer"] * 4
+    for request_id, method in enumerate(methods, 900):
+        await ada.send(json.dumps({"id": request_id, "method": method, "data": {"producerId": mic}}))
+    for request_id, _ in enumerate(methods, 900):
+        await ada.reply(request_id)
+    for _ in range(5):  # whatever the node still says has come by then
+        await ada.request("getStats", producerId=mic)
+    await ada.request("chat", text="done")
+    await bob.note("chat")
+    heard = [method for method, _ in bob.notes if method.startswith("producer")]
+    assert heard == ["producerPaused", "producerResumed"] * 4
+
+
 async def test_every_consumer_command_reaches_the_node(front, node):
     ada = await front.joined()
     cam = await ada.produce(await ada.transport("send"), "video")
