@@ -79,23 +79,7 @@ def make_app(
     app.register_blueprint(whip_blueprint(calls, authoriser, allowed_origins=config.allowed_origins))
     app.register_blueprint(whep_blueprint(calls, authoriser, allowed_origins=config.allowed_origins))
 
-    @app.errorhandler(CallError)
-    async def refused(error: CallError) -> Response:
-        return problem(error)
-
-    @app.errorhandler(HTTPException)
-    async def http_error(error: HTTPException) -> Response:
-        return await _http_error(error, web_client)
-
-    @app.errorhandler(OperationalError)
-    async def without_database(error: OperationalError) -> Response:
-        log.error("the database could not be used", route=str(request.url_rule), error=str(error.orig))
-        return problem(CallError(CallErrorCode.UNAVAILABLE, "The server's database cannot be used now; try later."))
-
-    @app.errorhandler(Exception)
-    async def failed(error: Exception) -> Response:
-        log.error("a request failed", route=str(request.url_rule), exc_info=error)
-        return problem(CallError(CallErrorCode.INTERNAL, "The server failed to do this; its log has the reason."))
+    _explain_errors(app, web_client)
 
     @app.get("/")
     async def front_page() -> Response:
@@ -120,6 +104,28 @@ def make_app(
         return response
 
     return app
+
+
+def _explain_errors(app: QuartTrio, web_client: WebClient) -> None:
+    """How every kind of failure is answered."""
+
+    @app.errorhandler(CallError)
+    async def refused(error: CallError) -> Response:
+        return problem(error)
+
+    @app.errorhandler(HTTPException)
+    async def http_error(error: HTTPException) -> Response:
+        return await _http_error(error, web_client)
+
+    @app.errorhandler(OperationalError)
+    async def without_database(error: OperationalError) -> Response:
+        log.error("the database could not be used", route=str(request.url_rule), error=str(error.orig))
+        return problem(CallError(CallErrorCode.UNAVAILABLE, "The server's database cannot be used now; try later."))
+
+    @app.errorhandler(Exception)
+    async def failed(error: Exception) -> Response:
+        log.error("a request failed", route=str(request.url_rule), exc_info=error)
+        return problem(CallError(CallErrorCode.INTERNAL, "The server failed to do this; its log has the reason."))
 
 
 async def _serve_file(web_client: WebClient, path: str, status: int = 200) -> Response:
