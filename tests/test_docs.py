@@ -72,3 +72,10 @@ def test_every_option_of_up_that_the_documentation_spells_out_is_one():
     for page in PAGES:
         for command in re.findall(r"sightline up([^`\n]*)", page.read_text()):
             assert set(re.findall(r"--[a-z][a-z-]+", command)) <= options, (page, command)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_file_that_is_named_from_the_root_exists(page):
+    folders = "server|signaling|rtpfwd|ops|protos|tests|docs|bench|web/src"
+    named = re.findall(rf"`((?:{folders})/[\w./-]+)`", page.read_text())
+    assert [path for path in named if not (ROOT / path).exists()] == []
