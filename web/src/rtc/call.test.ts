@@ -185,6 +185,18 @@ describe('sending', () => {
     await call.setSource('camera', input('video'))
     expect(call.state).toMatchObject({ status: 'joined', problem: { source: 'camera', error: { code: 'forbidden' } } })
   })
+
+  it('forgets what went wrong once a new session stands', async () => {
+    server.handlers.produce = () => {
+      throw new Refusal('unavailable')
+    }
+    await call.setSource('camera', input('video'))
+    expect(call.state.problem).not.toBeNull()
+    delete server.handlers.produce
+    server.socket.close(1006)
+    await settle(1_000)
+    expect(call.state).toMatchObject({ status: 'joined', problem: null })
+  })
 })
 
 describe('receiving', () => {

@@ -173,7 +173,8 @@ export class Call {
     this.signaling.confirm()
     const { peerId, peers, chat } = reply
     const others = peers.filter(({ id }) => id !== peerId)
-    this.set({ status: 'joined', serverStopping: false, media: 'fine', peerId, peers: others, chat, streams: [] })
+    const fresh = { serverStopping: false, media: 'fine', problem: null } as const
+    this.set({ ...fresh, status: 'joined', streams: [], peerId, peers: others, chat })
     const early = this.early ?? []
     this.early = null
     for (const notification of early) this.onNotification(notification)
