@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+CHECKOUT = Path(__file__).parents[2]
 READY = re.compile(r"is ready: open (http://\S+)")
 MEDIA = re.compile(r"media: UDP and TCP port ([\d, ]+) at")
 
@@ -46,8 +47,9 @@ def sightline_up(
     prefix: list[str] | None = None,
     media_host: str | None = "127.0.0.1",
     environment: dict[str, str] | None = None,
+    folder: Path = CHECKOUT,
 ) -> Iterator[Sightline]:
-    """Start, wait for the line that says it is ready, and stop with SIGINT at the end. `prefix`: ip netns exec …"""
+    """Start in `folder`, wait until it says that it is ready, stop with SIGINT at the end. `prefix`: ip netns exec …"""
     arguments = ["up", "--port", "0", "--media-port", "0", "--data-dir", str(data_dir), "--log-level", "debug"]
     if media_host is not None:
         arguments += ["--media-host", media_host]
@@ -56,7 +58,7 @@ def sightline_up(
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, **(environment or {})},
-        cwd=Path(__file__).parents[2],
+        cwd=folder,
     )
     lines: list[str] = []
     news: queue.SimpleQueue[str | None] = queue.SimpleQueue()

@@ -1,0 +1,54 @@
+"""What a stranger installs: the wheel alone, without the checkout, a compiler or Node.js."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import urllib.request
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.foreign.sightline_up import sightline_up
+
+ROOT = Path(__file__).parent.parent
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built as `make wheel` builds it, but with what is installed already."""
+    folder = tmp_path_factory.mktemp("wheel")
+    built = subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert built.returncode == 0, built.stdout + built.stderr
+    return next(folder.glob("sightline-*.whl"))
+
+
+def test_it_carries_the_compiled_plane_the_web_client_and_the_headers(wheel: Path):
+    names = zipfile.ZipFile(wheel).namelist()
+    assert any(name.startswith("rtpfwd/lane.") and name.endswith(".so") for name in names)
+    for needed in ("signaling/web_client/index.html", "signaling/web_client/r/index.html", "rtpfwd/selector.pxd"):
+        assert needed in names
+    assert any(name.startswith("signaling/store/migrations/versions/") for name in names)
+    assert not [name for name in names if name.startswith(("tests/", "web/"))]
+
+
+def test_it_serves_calls_away_from_the_checkout(wheel: Path, tmp_path: Path):
+    installed = tmp_path / "installed"
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(installed), str(wheel)],
+        check=True,
+    )
+    with sightline_up(tmp_path / "data", folder=installed, environment={"PYTHONPATH": str(installed)}) as sightline:
+        with urllib.request.urlopen(f"{sightline.url}/readyz") as ready:
+            assert ready.status == 200
+        with urllib.request.urlopen(f"{sightline.url}/r/demo") as page:
+            assert b"Sightline" in page.read()
