@@ -21,6 +21,7 @@ from rtpfwd.convert cimport (
     producer_from,
 )
 from rtpfwd.events import RemoteLearned, StreamStarted
+from rtpfwd.fanout cimport fan_out
 from rtpfwd.ingress cimport plane_receive
 from rtpfwd.keyframes cimport request_keyframe_for
 from rtpfwd.names import DROP_REASONS
@@ -36,7 +37,7 @@ from rtpfwd.sys_linux cimport getentropy
 from rtpfwd.tables cimport Endpoint, Pool, pool_get
 from rtpfwd.ticks cimport plane_collect, plane_next_timeout, plane_timeout
 from rtpfwd.twcc cimport twcc_init
-from rtpfwd.types cimport DROP_REASON_COUNT
+from rtpfwd.types cimport DROP_REASON_COUNT, DROP_TRANSMIT_FULL
 
 cdef enum:
     KIND_TRANSPORT = 1
@@ -618,10 +619,14 @@ cdef void _resume_producer(PlaneState* s, Producer* p, int64_t now) noexcept nog
 
 
 cdef void _ingest(PlaneState* s, const Datagram* batch, Py_ssize_t count, int64_t now) noexcept nogil:
-    """With a lane, stage 2 is the lane's: it must be woken after this."""
+    """With a lane, the lane must be woken after this: it sends, and does what is left of stage 2."""
     cdef Outgoing* out
     cdef Py_ssize_t index
     for index in range(count):
+        if s.has_lane and s.pending_count >= PENDING_SLOTS - LANE_SLOTS and not fan_out(s, now):
+            # The output area is full as well. What the lane receives meanwhile must not pay for it.
+            drop(s, DROP_TRANSMIT_FULL)
+            continue
         plane_receive(s, batch[index].socket, &batch[index].source, batch[index].data, batch[index].size, now)
         if not s.has_lane and (index % INGEST_BATCH == INGEST_BATCH - 1 or index == count - 1):
             plane_collect(s, now, &out)

@@ -18,6 +18,7 @@ from rtpfwd.types cimport DROP_REASON_COUNT, EXT_KIND_COUNT, MAX_MID, PacketView
 cdef enum:
     DATAGRAM_SIZE = 2048        # bytes of every buffer that holds one datagram
     PENDING_SLOTS = 256         # received packets between stage 1 and stage 2
+    LANE_SLOTS = 64             # of them that ingest leaves to the lane: one batch of it
     OUT_SLOTS = 1024            # datagrams of one output area
     FIFO_SLOTS = 4096           # datagrams waiting for poll_transmit
     HANDOFF_SLOTS = 512         # STUN and DTLS datagrams waiting for poll_handoff

@@ -307,3 +307,25 @@ def test_commands_while_it_forwards():
                 thread.join(PATIENCE)
         assert failures == []
         assert made.plane.counters()["streams"] == 3
+
+
+def test_a_flood_that_python_ingests_leaves_room_for_what_the_lane_receives():
+    with call(viewers=1) as made:
+        other = udp()
+        visitor = End(made.plane, address_of(other), SrtpProfile.AEAD_AES_128_GCM)
+        camera = made.plane.add_producer(
+            visitor.handle, ProducerParams("video", (VP8,), (EncodingParams(ssrc=0x3000, rtx_ssrc=0x3001),))
+        )
+        made.plane.add_consumer(made.viewers[0].handle, camera, ConsumerParams(0x4000, VP8_MAPPING), 0)
+        flood = [made.publisher.protect(rtp(n + 1, vp8(keyframe=n == 0), ssrc=0x1000)) for n in range(2000)]
+        made.plane.ingest([(0, made.publisher.address, packet) for packet in flood], time.monotonic_ns())
+        sent = [vp8(keyframe=n == 0) + bytes([n]) for n in range(20)]
+        for n, payload in enumerate(sent):
+            other.sendto(visitor.protect(rtp(n + 1, payload, ssrc=0x3000)), made.to)
+        with running(made.lane), other:
+            found: list[bytes] = []
+            deadline = time.monotonic() + PATIENCE
+            while len(found) < len(sent) and time.monotonic() < deadline:
+                made.viewers[0].take(receive(made.sockets[1]))
+                found = [packet.payload for packet in made.viewers[0].rtp if packet.ssrc == 0x4000]
+            assert found == sent
