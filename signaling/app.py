@@ -212,7 +212,7 @@ class Front:
         elif scope["path"] != "/ws":
             await _reject(send, 404, b"There is no socket here; it is at /ws.\n")
         elif not self._origin_allowed(scope):
-            await _reject(send, 403, b"Pages of this origin may not connect unless the server is started with --allow-origin.\n")
+            await _reject(send, 403, b"Pages of this origin may connect only with --allow-origin.\n")
         else:
             await receive()  # websocket.connect
             await send({"type": "websocket.accept"})
