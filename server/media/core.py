@@ -156,7 +156,10 @@ class MediaCore:
     def path_lost(self, lane: int, socket: int, address: PlaneAddress, now: int) -> None:
         """The TCP connection of this path has ended."""
         path = Path(socket, Address(*address))
-        endpoint = self.transports.get(self.shared.routes.get((lane, path), ""))
+        self._lose_path(self.shared.routes.get((lane, path), ""), path, now)
+
+    def _lose_path(self, transport_id: str, path: Path, now: int) -> None:
+        endpoint = self.transports.get(transport_id)
         if isinstance(endpoint, WebRtcTransport):
             with self._contained(endpoint, now):
                 endpoint.path_lost(path, now)
@@ -194,6 +197,8 @@ class MediaCore:
         with self._contained(endpoint, now):
             lane = endpoint.media.router.lane
             self._output.extend((lane, path, datagram) for path, datagram in endpoint.drain(now))
+            while self.shared.displaced:
+                self._lose_path(*self.shared.displaced.popleft(), now)
             if endpoint.closing is not None:
                 self.discard(endpoint, endpoint.closing, now)
                 return

@@ -35,6 +35,7 @@ class Shared:
     producers: dict[str, Producer] = field(default_factory=dict)  # by id, of all routers
     consumers: dict[str, Consumer] = field(default_factory=dict)
     routes: dict[tuple[int, Path], str] = field(default_factory=dict)  # (lane, validated path) to the transport's id
+    displaced: deque[tuple[str, Path]] = field(default_factory=deque)  # transports whose path another one has proved
 
 
 class Transport:

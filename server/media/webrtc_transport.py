@@ -213,7 +213,12 @@ class WebRtcTransport:
 
     def _admit(self, path: Path) -> None:
         self._paths.add(path)
-        self._shared.routes[self.media.router.lane, path] = self.id
+        route = (self.media.router.lane, path)
+        before = self._shared.routes.get(route, self.id)
+        if before != self.id:
+            # It has to prove the path anew: else one who forges a source address could keep another's for good.
+            self._shared.displaced.append((before, path))
+        self._shared.routes[route] = self.id
         self.media.router.plane.admit(self.media.handle, path.socket, path.remote)
 
     def _select(self, path: Path, now: int) -> None:

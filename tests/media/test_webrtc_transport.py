@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from server.media.events import CloseReason, EntityClosed, EntityKind, PathClosed, TransportStateChanged
+from server.rtc import stun
 from server.rtc.address import Address
 from server.rtc.dtls import DtlsRole
 from server.rtc.parameters import DtlsFingerprint, DtlsParameters
@@ -169,6 +170,23 @@ def test_a_path_proved_to_a_second_transport_is_not_taken_from_it_by_the_first()
     world.run(2 * SECOND)
     assert view.sink.figures.frames > 20
     assert world.core.owns_path(0, 0, second.address)
+
+
+def test_a_path_that_was_proved_to_another_transport_comes_back_with_the_next_check():
+    world = World(seed=11)
+    first, second, viewer = connected(world), connected(world), connected(world)
+    view = world.watch(viewer, world.publish(first, video=True))
+    world.run(SECOND)
+    # One who can forge a source address and proves it to a transport of its own.
+    ice = second.transport.ice_parameters
+    check = stun.build_request(f"{ice.username_fragment}:x", ice.password, priority=1, ice_controlling=7)
+    world.plane.ingest([(0, first.address, check)], world.now)
+    world.run(10 * SECOND)
+    before = view.sink.figures.frames
+    world.run(2 * SECOND)
+    assert view.sink.figures.frames > before + 20
+    assert first.transport.ice_state in ("connected", "completed")
+    assert world.defects == []
 
 
 @pytest.mark.parametrize(
