@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import struct
 
 import aioice.ice
 import pytest
 import trio
+from OpenSSL import SSL
 
 from protos import media_pb2 as pb
+from protos.control import NodeError
 from server.rtc.certificate import Certificate
-from tests.control.carriers import running_node
+from tests.control.carriers import LOOPBACK, running_node
 from tests.io.aiortc_client import AsyncioThread, Client
 from tests.io.tcp_client import TcpClient
 from tests.io.test_plain import remote
@@ -64,11 +67,11 @@ async def expect_flow(node, consumer_id: str) -> None:
     assert transport.rows[0].labels["protocol"] == "udp"
 
 
-async def tcp_client(node, transport_id: str) -> tuple[TcpClient, trio.SocketStream]:
-    """Connected over TCP, as a peer that says it is the DTLS client."""
+async def tcp_client(node, transport_id: str, stated: Certificate | None = None) -> tuple[TcpClient, trio.SocketStream]:
+    """Connected over TCP, as a peer that says it is the DTLS client, and perhaps states another's certificate."""
     certificate = Certificate.generate()
     info = await node.create_web_rtc_transport(pb.CreateWebRtcTransportRequest(router_id="room", id=transport_id))
-    fingerprint = pb.DtlsFingerprint(algorithm="sha-256", value=certificate.fingerprint.value)
+    fingerprint = pb.DtlsFingerprint(algorithm="sha-256", value=(stated or certificate).fingerprint.value)
     await node.connect_web_rtc_transport(
         pb.ConnectWebRtcTransportRequest(
             transport_id=transport_id, dtls_parameters=pb.DtlsParameters(role="client", fingerprints=[fingerprint])
@@ -77,13 +80,18 @@ async def tcp_client(node, transport_id: str) -> tuple[TcpClient, trio.SocketStr
     (candidate,) = [candidate for candidate in info.ice_candidates if candidate.protocol == "tcp"]
     stream = await trio.open_tcp_stream(candidate.address, candidate.port)
     client = TcpClient(stream, info, certificate)
-    await client.connect()
+    try:
+        await client.connect()
+    except BaseException:
+        await trio.aclose_forcefully(stream)
+        raise
     return client, stream
 
 
-async def test_media_over_tcp_both_ways():
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_media_over_tcp_both_ways(host: str):
     with trio.fail_after(20):
-        async with running_node() as handle:
+        async with running_node(dataclasses.replace(LOOPBACK, listen_host=host)) as handle:
             node = handle.media_node
             room = await node.create_router(pb.CreateRouterRequest(id="room"))
             sender, sender_stream = await tcp_client(node, "sender")
@@ -119,6 +127,22 @@ async def speak(client: TcpClient) -> None:
     for number in range(10_000):
         await client.send_rtp(struct.pack("!BBHII", 0x80, 111, number, 960 * number, 4242) + b"opus")
         await trio.sleep(0.005)
+
+
+async def test_another_certificate_than_the_stated_one_closes_the_transport_and_the_watchers_hear_why():
+    with trio.fail_after(10):
+        async with running_node() as handle:
+            node = handle.media_node
+            await node.create_router(pb.CreateRouterRequest(id="room"))
+            async with node.watch(pb.WatchRequest()) as events:
+                with pytest.raises((SSL.Error, EOFError, trio.BrokenResourceError)):
+                    await tcp_client(node, "liar", stated=Certificate.generate())
+                async for event in events:
+                    if event.WhichOneof("event") == "closed":
+                        assert (event.closed.id, event.closed.reason) == ("liar", "dtls-failed")
+                        break
+            with pytest.raises(NodeError, match="liar"):
+                await node.get_stats(pb.GetStatsRequest(kind=pb.TRANSPORT, id="liar"))
 
 
 async def test_closing_a_transport_says_goodbye_and_closes_its_tcp_connection():
