@@ -28,7 +28,6 @@ cdef int slab_grow(Slab* slab) noexcept nogil                           # one ch
 cdef bint slab_wants_growth(const Slab* slab) noexcept nogil            # under a quarter of a chunk is free, and it may
 cdef int32_t slab_take(Slab* slab) noexcept nogil                       # a slot with one reference, or -1
 cdef uint8_t* slab_data(const Slab* slab, int32_t slot) noexcept nogil
-cdef void slab_retain(Slab* slab, int32_t slot) noexcept nogil
 cdef void slab_release(Slab* slab, int32_t slot) noexcept nogil
 
 cdef struct StoredPacket:

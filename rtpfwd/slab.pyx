@@ -83,10 +83,6 @@ cdef uint8_t* slab_data(const Slab* slab, int32_t slot) noexcept nogil:
     return slab.chunks[slot / slab.chunk_slots] + <size_t>(slot % slab.chunk_slots) * slab.slot_size
 
 
-cdef void slab_retain(Slab* slab, int32_t slot) noexcept nogil:
-    slab.references[slot] += 1
-
-
 cdef void slab_release(Slab* slab, int32_t slot) noexcept nogil:
     slab.references[slot] -= 1
     if slab.references[slot] == 0:

@@ -153,8 +153,7 @@ cdef void _report(PlaneState* s, Transport* t, int64_t now) noexcept nogil:
             out_commit_rtcp(s, t, t.control, <int>writer_size(&w))
             if not _begin(s, t, &w, blocks, 0):
                 return
-            if _write_sender(c, &w, now) < 0:
-                w.failed = False
+            _write_sender(c, &w, now)   # one alone always fits
         c = c.next_of_transport
     out_commit_rtcp(s, t, t.control, <int>writer_size(&w))
 
