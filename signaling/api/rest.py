@@ -63,9 +63,8 @@ def decode_body_untrusted(raw: str | bytes, shape: type[S]) -> S:
         raise CallError(CallErrorCode.BAD_REQUEST, f"The body is not what this takes: {str(error)[:300]}") from None
 
 
-def number_untrusted(name: str, default: int, least: int, most: int) -> int:
-    """A number of the query. Raises nothing but CallError `bad_request`."""
-    text = request.args.get(name)
+def number_untrusted(name: str, text: str | None, default: int, least: int, most: int) -> int:
+    """The number that the query gives as `name`. Raises nothing but CallError `bad_request`."""
     if text is None:
         return default
     if not text.isascii() or not text.isdigit() or len(text) > 16 or not least <= int(text) <= most:
@@ -136,7 +135,7 @@ def _add_room_routes(api: Blueprint, calls: Calls, database: Database, admin: Ad
     async def list_rooms() -> Response:
         admin.check(request.headers.get("Authorization"))
         after = request.args.get("after", "")
-        limit = number_untrusted("limit", PAGE, 1, 1000)
+        limit = number_untrusted("limit", request.args.get("limit"), PAGE, 1, 1000)
         rows = await database.run(lambda connection: records.list_rooms(connection, after, limit))
         kept = {row["name"]: row for row in rows}
         # Live rooms belong on this page only as far as the kept ones on it reach.
@@ -171,8 +170,8 @@ def _add_history_routes(api: Blueprint, database: Database, admin: Admin) -> Non
     async def list_calls() -> Response:
         admin.check(request.headers.get("Authorization"))
         room = request.args.get("room")
-        before = number_untrusted("before", 1 << 62, 0, 1 << 62)
-        limit = number_untrusted("limit", PAGE, 1, 1000)
+        before = number_untrusted("before", request.args.get("before"), 1 << 62, 0, 1 << 62)
+        limit = number_untrusted("limit", request.args.get("limit"), PAGE, 1, 1000)
         found = await database.run(lambda connection: records.list_calls(connection, room, before, limit))
         return reply(shapes.CallList(calls=[_show_call(row, parts) for row, parts in found]))
 

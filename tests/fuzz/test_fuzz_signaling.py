@@ -6,14 +6,13 @@ import json
 import random
 from collections import Counter
 
-import pytest
 import trio
 from prometheus_client import CollectorRegistry
 
 from ops.metrics import SignalingMetrics
 from signaling import messages, rtp_json
 from signaling.api import shapes
-from signaling.api.rest import decode_body_untrusted
+from signaling.api.rest import decode_body_untrusted, number_untrusted
 from signaling.auth import Authoriser
 from signaling.calls import Calls
 from signaling.config import Limits
@@ -109,6 +108,19 @@ def test_bodies():
     assert codes == {CallErrorCode.BAD_REQUEST}
 
 
+def test_numbers_of_a_query():
+    accepted = set()
+    codes = set()
+    for text in mutated([b"17", b"1000", b"-1", b"1e3", b" 5", "\u0663".encode(), b"9" * 40], seed=3):
+        try:
+            accepted.add(number_untrusted("limit", text.decode("utf-8", "surrogateescape"), 100, 1, 1000))
+        except CallError as refused:
+            codes.add(refused.code)
+    assert codes == {CallErrorCode.BAD_REQUEST}
+    assert accepted
+    assert all(1 <= number <= 1000 for number in accepted)
+
+
 class Feed:
     """A socket that plays a hostile client: undamaged and damaged requests with ids that exist, in any order."""
 
@@ -173,13 +185,19 @@ class Feed:
         self.answers[f"close {code}"] += 1
 
 
-@pytest.mark.parametrize("seed", range(3))
-async def test_whole_sessions(seed, autojump_clock):
+async def test_whole_sessions(autojump_clock):
+    # Tasks take turns in an order that trio draws, so one story alone may never come to a consumer.
+    answers = sum([await whole_sessions(seed) for seed in range(5)], Counter())
+    assert answers["newConsumer"] > 0, answers
+
+
+async def whole_sessions(seed: int) -> Counter[str]:
+    """Three sockets that send anything in any order; everything is gone in the end. What was answered."""
     node = FakeNode()
     limits = Limits(requests_per_second=1e9, request_burst=1e9, open_requests=10_000, transports_per_minute=10**9)
     metrics = SignalingMetrics(CollectorRegistry())
     calls = Calls(node, limits=limits, metrics=metrics, wall_clock=lambda: 1_000)
-    frames = int(600 * max(1.0, fuzz_seconds()))
+    frames = int(400 * max(1.0, fuzz_seconds()))
     feeds = [Feed(seed * 10 + index, frames, node) for index in range(3)]
 
     async def play(feed: Feed) -> None:
@@ -195,10 +213,10 @@ async def test_whole_sessions(seed, autojump_clock):
         answers = sum((feed.answers for feed in feeds), Counter())
         assert answers["internal"] == 0
         assert answers["ok"] > frames / 10, answers
-        assert answers["newConsumer"] > 0, answers
         # Everybody is gone: after the graces nothing is left, here or on the node.
         await trio.sleep(limits.resume_seconds + limits.room_grace_seconds + 1)
         assert calls.live_rooms() == []
         assert calls.known_entities() == []
         assert node.entities == {}
         nursery.cancel_scope.cancel()
+    return answers
