@@ -17,7 +17,7 @@ test:           ## everything: unit, scenarios, browsers, foreign clients
 check:          ## the fast loop, under two minutes: lint and every test that drives no browser
 	@sh ops/setup.sh dev
 	@$(MAKE) --no-print-directory lint
-	@$(PY) -m pytest -m "not slow" $(ARGS)
+	@SIGHTLINE_FUZZ_SECONDS=$${SIGHTLINE_FUZZ_SECONDS:-0.3} $(PY) -m pytest -m "not slow" $(ARGS)
 
 lint:           ## style, types, import rules, generated files, the web client's lint
 	@sh ops/setup.sh dev

@@ -36,6 +36,7 @@ print(len(trips), min(trips))
 """
 
 
+@pytest.mark.slow
 def test_loss_and_delay_reach_real_programs():
     need_network_namespaces()
     with NetworkPair(LinkConfig(loss=0.05, delay_ns=10 * MS), seed=3) as pair:
