@@ -11,11 +11,11 @@ cdef const char** _reasons = [
     "none", "empty", "truncated", "unknown_protocol", "unknown_source", "handoff_full",
     "no_keys", "srtp_auth", "srtp_replay", "srtp_other",
     "rtp_short", "rtp_version", "rtp_extension", "rtp_padding",
-    "unknown_ssrc", "unknown_payload_type", "producer_paused", "rtx_empty", "rtx_short", "padding_only",
+    "unknown_ssrc", "unknown_payload_type", "producer_paused", "rtx_empty", "rtx_short",
     "duplicate", "stale", "sequence_jump",
     "selector", "before_switch", "no_room", "no_remote", "transmit_full",
     "rtcp_short", "rtcp_version", "rtcp_padding", "rtcp_malformed",
-    "srtp_protect", "send_refused", "other",
+    "srtp_protect", "other",
 ]
 
 EXTENSION_URIS = {

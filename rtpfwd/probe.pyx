@@ -35,7 +35,7 @@ from rtpfwd.send_stream cimport (
     send_stream_write_rtx, send_stream_write_sr,
 )
 from rtpfwd.slab cimport (
-    History, Slab, StoredPacket, history_find_seq, history_free, history_init, history_store, history_view, slab_free,
+    History, Slab, history_free, history_init, history_store, history_view, slab_free,
     slab_grow, slab_init, slab_wants_growth,
 )
 from rtpfwd.types cimport DROP, SWITCH, PacketView
@@ -455,10 +455,6 @@ cdef class Storing:
     def find(self, int64_t ext_seq):
         cdef PacketView view
         return bytes(view.data[:view.size]) if history_view(&self.history, ext_seq, &view) else None
-
-    def find_seq(self, uint16_t seq):
-        cdef const StoredPacket* found = history_find_seq(&self.history, seq)
-        return found.ext_seq if found != NULL else None
 
     def grow(self):
         return slab_grow(&self.slab) == 0

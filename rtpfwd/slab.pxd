@@ -1,4 +1,4 @@
-# Preallocated packet slots with reference counts, and the retransmission history of one received SSRC.
+# Preallocated packet slots, and the retransmission history of one received SSRC.
 #
 # A slab belongs to one plane and is used under its lock. slab_take never allocates; slab_grow does, and is called
 # outside the packet path (when a stream is added, or from a timer when slab_wants_growth). With no free slot a packet
@@ -11,11 +11,9 @@ from rtpfwd.types cimport PacketView
 cdef struct Slab:
     uint8_t** chunks            # each chunk_slots * slot_size bytes
     int32_t chunk_count
-    int32_t chunk_capacity      # room in `chunks`
     int32_t chunk_slots         # slots of one chunk, a power of two
     int32_t slot_size           # bytes of one slot
     int32_t max_slots           # growth ends here
-    uint16_t* references        # per slot; 0 = free
     int32_t* free_slots         # stack of free slots
     int32_t free_count
     int32_t slot_count          # slots that exist
@@ -26,9 +24,9 @@ cdef int slab_init(Slab* slab, int32_t slot_size, int32_t chunk_slots, int32_t m
 cdef void slab_free(Slab* slab) noexcept nogil                          # every slot must have been let go
 cdef int slab_grow(Slab* slab) noexcept nogil                           # one chunk more; -1: limit or no memory
 cdef bint slab_wants_growth(const Slab* slab) noexcept nogil            # under a quarter of a chunk is free, and it may
-cdef int32_t slab_take(Slab* slab) noexcept nogil                       # a slot with one reference, or -1
+cdef int32_t slab_take(Slab* slab) noexcept nogil                       # a slot, or -1
 cdef uint8_t* slab_data(const Slab* slab, int32_t slot) noexcept nogil
-cdef void slab_release(Slab* slab, int32_t slot) noexcept nogil
+cdef void slab_release(Slab* slab, int32_t slot) noexcept nogil         # a slot that slab_take gave, once
 
 cdef struct StoredPacket:
     int32_t slot                # -1 = nothing here
@@ -50,8 +48,7 @@ cdef void history_free(History* history) noexcept nogil                 # lets e
 cdef void history_clear(History* history) noexcept nogil
 # Copies the packet in. 0, or -1 when it was not kept: no slot, larger than one, too old, or there already.
 cdef int history_store(History* history, const PacketView* view) noexcept nogil
-# NULL: not here. By 16 bits: the newest that has them.
+# NULL: not here.
 cdef const StoredPacket* history_find(const History* history, int64_t ext_seq) noexcept nogil
-cdef const StoredPacket* history_find_seq(const History* history, uint16_t seq) noexcept nogil
 # Parses a stored packet again, with arrived and ext_seq set. False: not here. Valid until the next store or clear.
 cdef bint history_view(const History* history, int64_t ext_seq, PacketView* view) noexcept nogil

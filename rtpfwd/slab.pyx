@@ -1,4 +1,4 @@
-"""Packet slots with reference counts, and the retransmission history of one received SSRC."""
+"""Packet slots, and the retransmission history of one received SSRC."""
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport free, malloc, realloc
@@ -27,7 +27,6 @@ cdef void slab_free(Slab* slab) noexcept nogil:
     for i in range(slab.chunk_count):
         free(slab.chunks[i])
     free(slab.chunks)
-    free(slab.references)
     free(slab.free_slots)
     memset(slab, 0, sizeof(Slab))
 
@@ -42,11 +41,6 @@ cdef int slab_grow(Slab* slab) noexcept nogil:
     if grown == NULL:
         return -1
     slab.chunks = <uint8_t**>grown
-    slab.chunk_capacity = slab.chunk_count + 1
-    grown = realloc(slab.references, slots * sizeof(uint16_t))
-    if grown == NULL:
-        return -1
-    slab.references = <uint16_t*>grown
     grown = realloc(slab.free_slots, slots * sizeof(int32_t))
     if grown == NULL:
         return -1
@@ -56,7 +50,6 @@ cdef int slab_grow(Slab* slab) noexcept nogil:
         return -1
     slab.chunks[slab.chunk_count] = <uint8_t*>grown
     slab.chunk_count += 1
-    memset(slab.references + slab.slot_count, 0, slab.chunk_slots * sizeof(uint16_t))
     for i in range(slab.chunk_slots):
         slab.free_slots[slab.free_count + i] = slots - 1 - i
     slab.free_count += slab.chunk_slots
@@ -69,14 +62,11 @@ cdef bint slab_wants_growth(const Slab* slab) noexcept nogil:
 
 
 cdef int32_t slab_take(Slab* slab) noexcept nogil:
-    cdef int32_t slot
     if slab.free_count == 0:
         slab.exhausted += 1
         return -1
     slab.free_count -= 1
-    slot = slab.free_slots[slab.free_count]
-    slab.references[slot] = 1
-    return slot
+    return slab.free_slots[slab.free_count]
 
 
 cdef uint8_t* slab_data(const Slab* slab, int32_t slot) noexcept nogil:
@@ -84,10 +74,8 @@ cdef uint8_t* slab_data(const Slab* slab, int32_t slot) noexcept nogil:
 
 
 cdef void slab_release(Slab* slab, int32_t slot) noexcept nogil:
-    slab.references[slot] -= 1
-    if slab.references[slot] == 0:
-        slab.free_slots[slab.free_count] = slot
-        slab.free_count += 1
+    slab.free_slots[slab.free_count] = slot
+    slab.free_count += 1
 
 
 cdef int history_init(History* history, Slab* slab, uint32_t capacity, int64_t max_age) noexcept nogil:
@@ -186,13 +174,6 @@ cdef const StoredPacket* history_find(const History* history, int64_t ext_seq) n
     if entry.slot < 0 or entry.ext_seq != ext_seq:
         return NULL
     return entry
-
-
-cdef const StoredPacket* history_find_seq(const History* history, uint16_t seq) noexcept nogil:
-    # The ring is at most 2**15 wide, so one extended number near the newest has these bits.
-    if history.newest < 0:
-        return NULL
-    return history_find(history, history.newest - <uint16_t>(<uint16_t>history.newest - seq))
 
 
 cdef bint history_view(const History* history, int64_t ext_seq, PacketView* view) noexcept nogil:

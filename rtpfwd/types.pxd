@@ -106,24 +106,22 @@ cdef enum DropReason:           # why a datagram, or a packet for one consumer, 
     DROP_PRODUCER_PAUSED = 16
     DROP_RTX_EMPTY = 17         # a retransmission packet without payload: a bandwidth probe
     DROP_RTX_SHORT = 18         # no room for the original sequence number
-    DROP_PADDING_ONLY = 19      # media packet without payload: a bandwidth probe
     # The received stream.
-    DROP_DUPLICATE = 20
-    DROP_STALE = 21             # too far behind the newest packet
-    DROP_SEQUENCE_JUMP = 22     # first packet after a jump; the next one in order confirms a restart
+    DROP_DUPLICATE = 19
+    DROP_STALE = 20             # too far behind the newest packet
+    DROP_SEQUENCE_JUMP = 21     # first packet after a jump; the next one in order confirms a restart
     # One consumer. These count packets for consumers, not datagrams.
-    DROP_SELECTOR = 23          # the selector said DROP
-    DROP_BEFORE_SWITCH = 24     # reordered behind the packet at which the consumer switched
-    DROP_NO_ROOM = 25           # header and payload do not fit into the output slot
-    DROP_NO_REMOTE = 26         # the transport has nowhere to send yet
-    DROP_TRANSMIT_FULL = 27     # output faster than it is taken
+    DROP_SELECTOR = 22          # the selector said DROP
+    DROP_BEFORE_SWITCH = 23     # reordered behind the packet at which the consumer switched
+    DROP_NO_ROOM = 24           # header and payload do not fit into the output slot
+    DROP_NO_REMOTE = 25         # the transport has nowhere to send yet
+    DROP_TRANSMIT_FULL = 26     # output faster than it is taken
     # RTCP.
-    DROP_RTCP_SHORT = 28        # ends before its header, or before what its header announces
-    DROP_RTCP_VERSION = 29
-    DROP_RTCP_PADDING = 30      # not on the last packet, or longer than it
-    DROP_RTCP_MALFORMED = 31    # a packet too small for the blocks it counts
+    DROP_RTCP_SHORT = 27        # ends before its header, or before what its header announces
+    DROP_RTCP_VERSION = 28
+    DROP_RTCP_PADDING = 29      # not on the last packet, or longer than it
+    DROP_RTCP_MALFORMED = 30    # a packet too small for the blocks it counts
     # Output.
-    DROP_SRTP_PROTECT = 32      # protection refused: limit reached, or no keys
-    DROP_SEND_REFUSED = 33      # the kernel refused the datagram
-    DROP_OTHER = 34
-    DROP_REASON_COUNT = 35
+    DROP_SRTP_PROTECT = 31      # protection refused: limit reached, or no keys
+    DROP_OTHER = 32
+    DROP_REASON_COUNT = 33

@@ -18,10 +18,8 @@ def packet(number: int, payload: bytes = b"", padding: int = 0) -> bytes:
 def test_what_is_stored_is_found_without_its_padding() -> None:
     storing = probe.Storing()
     assert storing.find(5) is None
-    assert storing.find_seq(5) is None
     assert storing.store(packet(5, b"abc", padding=4), 65536 + 5, 0)
     assert storing.find(65536 + 5) == packet(5, b"abc")
-    assert storing.find_seq(5) == 65536 + 5
     assert storing.find(5) is None
     assert storing.find(2 * 65536 + 5) is None
 
@@ -37,7 +35,6 @@ def test_a_history_keeps_the_newest_whatever_the_order() -> None:
     for number in numbers:
         expected = packet(number) if number >= numbers[-1] - 31 else None
         assert storing.find(number) == expected
-        assert storing.find_seq(number % 65536) == (number if expected else None)
     assert storing.figures()["free"] == 64 - 32
 
 
