@@ -40,6 +40,9 @@ cdef enum:
     NACKS_AT_ONCE = 256         # MAX_MISSING: sequence numbers of one NACK packet
 
 
+cdef const char* HEX = "0123456789abcdef"
+
+
 cdef int plane_collect(PlaneState* s, int64_t now, Outgoing** out) noexcept nogil:
     cdef int count
     while not fan_out(s, now) and s.out_count == 0:
@@ -133,7 +136,8 @@ cdef void _tick_feedback(PlaneState* s, Transport* t, int64_t now) noexcept nogi
             s.counters.transport_feedback_sent += 1
 
 
-# The periodic report: one RR of ours first, then an SR and a CNAME for each stream sent, in as few datagrams as they take.
+# The periodic report: an RR and a CNAME of ours first (RFC 3550 section 6.1 wants both in every compound packet), then an
+# SR and a CNAME for each stream sent, in as few datagrams as they take.
 
 cdef void _report(PlaneState* s, Transport* t, int64_t now) noexcept nogil:
     cdef ReportBlock blocks[MAX_REPORT_BLOCKS]
@@ -178,11 +182,17 @@ cdef int _blocks(PlaneState* s, Transport* t, ReportBlock* blocks, int64_t now) 
 
 
 cdef bint _begin(PlaneState* s, Transport* t, Writer* w, const ReportBlock* blocks, int count) noexcept nogil:
+    cdef uint8_t cname[8]
     cdef uint8_t* data = out_slot(s)
+    cdef int i
     if data == NULL:
         return False
+    # Our own name is our SSRC in hexadecimal: unique where the SSRC is, and it tells nothing more.
+    for i in range(8):
+        cname[i] = HEX[t.feedback_ssrc >> (28 - 4 * i) & 15]
     writer_init(w, data, REPORT_SIZE)
     rtcp_write_rr(w, t.feedback_ssrc, blocks, count)
+    rtcp_write_cname(w, t.feedback_ssrc, cname, sizeof(cname))
     return True
 
 

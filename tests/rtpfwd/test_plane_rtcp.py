@@ -193,6 +193,18 @@ def test_reports_go_both_ways(profile):
     assert 0 < stats["rtt_ms"] < 2000
 
 
+def test_every_report_carries_a_cname_of_who_reports():
+    world, publisher, viewer, _, _ = call()
+    world.send(publisher, rtp(1, vp8(keyframe=True), ssrc=0x1000))
+    world.advance(3000)
+    for end in (publisher, viewer):
+        own = [struct.unpack_from("!I", body)[0] for body in end.took_rtcp(201)]
+        assert own
+        named = [body for body in end.took_rtcp(202) if struct.unpack_from("!I", body)[0] == own[0]]
+        assert len(named) == len(own)
+        assert {bytes(body[4:14]) for body in named} == {b"\x01\x08" + b"%08x" % own[0]}
+
+
 def test_reports_of_many_consumers_share_datagrams_that_fit_a_path():
     world = World()
     publisher, viewer = world.end(1), world.end(2)
