@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import select
 import socket
 import struct
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +20,7 @@ from rtpfwd.plane import Plane
 from tests.rtpfwd.plane_world import VP8, VP8_MAPPING, End, parse_rtp, rtp, vp8
 
 PATIENCE = 10.0  # s; a deadline, never a wait
+SO_TIMESTAMPNS = 35  # Linux: the kernel tells when each datagram came, as seconds and ns of the real-time clock
 
 
 def udp(host: str = "127.0.0.1", *, dual: bool = False) -> socket.socket:
@@ -329,3 +332,44 @@ def test_a_flood_that_python_ingests_leaves_room_for_what_the_lane_receives():
                 made.viewers[0].take(receive(made.sockets[1]))
                 found = [packet.payload for packet in made.viewers[0].rtp if packet.ssrc == 0x4000]
             assert found == sent
+
+
+def test_a_python_that_stalls_does_not_stop_forwarding():
+    """
+    Packets are sent and forwarded in a stretch in which this thread never lets go of the GIL. The counts are read right
+    after it, and the kernel's time of arrival of every forwarded packet is before its end.
+    """
+    count = 40
+    with call(viewers=1) as made, running(made.lane):
+        made.sockets[1].setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        packets = [
+            made.publisher.protect(rtp(n + 1, vp8(keyframe=n == 0, size=200), ssrc=0x1000)) for n in range(count)
+        ]
+        libc = ctypes.PyDLL(None)  # unlike socket.send, its functions are called with the GIL held
+        made.sockets[0].connect(made.to)
+        descriptor = made.sockets[0].fileno()
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(60.0)  # nobody else is given the GIL, however long they ask
+        try:
+            for packet in packets:
+                assert libc.send(descriptor, packet, len(packet), 0) == len(packet)
+                end = time.monotonic() + 0.01
+                while time.monotonic() < end:
+                    pass
+            end = time.monotonic() + 0.2
+            while time.monotonic() < end:
+                pass
+            stalled_until = time.time_ns()
+            forwarded = made.plane.counters()["forwarded_packets"]
+        finally:
+            sys.setswitchinterval(interval)
+        assert forwarded == count
+        arrivals = []
+        while len(arrivals) < count:
+            assert select.select([made.sockets[1]], [], [], PATIENCE)[0], "nothing came"
+            data, ancillary, _, _ = made.sockets[1].recvmsg(4096, 256)
+            if not 192 <= data[1] <= 223:
+                stamp = next(value for _, kind, value in ancillary if kind == SO_TIMESTAMPNS)
+                seconds, rest = struct.unpack("@qq", stamp[:16])
+                arrivals.append(seconds * 1_000_000_000 + rest)
+        assert max(arrivals) < stalled_until
