@@ -51,6 +51,12 @@ def consumer_params(
     )
 
 
+def signalled_ssrcs(params: ProducerParams) -> set[int]:
+    """The SSRCs that a producer names, with those of its retransmissions."""
+    named = (ssrc for encoding in params.encodings for ssrc in (encoding.ssrc, encoding.rtx_ssrc))
+    return {ssrc for ssrc in named if ssrc is not None}
+
+
 def stream_count(params: ProducerParams | ConsumerParams) -> int:
     """How many SSRC states this takes in the plane."""
     if isinstance(params, ConsumerParams):

@@ -12,7 +12,7 @@ from server.media.consumer import Consumer
 from server.media.errors import InvalidArgument, LimitReached
 from server.media.events import CloseReason, EntityClosed, EntityKind, MediaEvent
 from server.media.limits import MediaLimits
-from server.media.plane_params import consumer_params, producer_params, stream_count
+from server.media.plane_params import consumer_params, producer_params, signalled_ssrcs, stream_count
 from server.media.producer import Producer
 from server.media.router import Router
 from server.rtc import ortc
@@ -55,6 +55,7 @@ class Transport:
         self._shared = shared
         self._next_mid = 0
         self._streams: dict[str, int] = {}  # by producer or consumer id
+        self._ssrcs_received: set[int] = set()  # ever signalled: see MediaLimits.max_ssrcs_per_transport
 
     def produce(self, producer_id: str, kind: MediaKind, rtp: RtpParameters, *, paused: bool) -> Producer:
         """A new source of this remote. Raises LocalError; then nothing has changed."""
@@ -66,6 +67,12 @@ class Transport:
         rtp = replace(rtp, rtcp=replace(rtp.rtcp, cname=cname))
         consumable = ortc.consumable_rtp_parameters(kind, rtp, self.router.rtp_capabilities, mapping)
         params = producer_params(kind, rtp, cname=cname, paused=paused)
+        ssrcs = self._ssrcs_received | signalled_ssrcs(params)
+        if len(ssrcs) > self._shared.limits.max_ssrcs_per_transport:
+            raise LimitReached(
+                f"transport {self.id} has carried {len(self._ssrcs_received)} SSRCs, about the most that one may; "
+                "make a new transport"
+            )
         streams = self._reserve(stream_count(params))
         try:
             handle = self.router.plane.add_producer(self.handle, params)
@@ -74,6 +81,7 @@ class Transport:
         except RuntimeError as full:
             raise LimitReached(f"lane {self.router.lane}: {full}; use another node") from full
         self.cname = cname
+        self._ssrcs_received = ssrcs
         producer = Producer(
             producer_id, self, kind, ortc.producer_type(rtp), rtp, mapping, consumable, handle, paused=paused
         )

@@ -384,6 +384,24 @@ def test_closing_makes_room_again():
     assert bench.core.shared.streams == [2]
 
 
+def test_a_sender_of_ever_new_ssrcs_has_to_make_a_new_transport():
+    """SRTP keeps the state of every SSRC that a session ever received, and looks them up one by one."""
+    bench = Bench(limits=MediaLimits(max_ssrcs_per_transport=6))
+    bench.router()
+    bench.transport("t")
+    for _ in range(10):
+        bench.produce("t", "again", vp8(ssrc=5000))
+        bench.commands.close(EntityKind.PRODUCER, "again", NOW)
+    for n in range(2):
+        bench.produce("t", f"p{n}", vp8(ssrc=6000 + 10 * n))
+        bench.commands.close(EntityKind.PRODUCER, f"p{n}", NOW)
+    with pytest.raises(LimitReached, match=r"6 SSRCs.*new transport"):
+        bench.produce("t", "more", opus(ssrc=7000))
+    bench.produce("t", "known", vp8(ssrc=6010))
+    bench.transport("fresh")
+    bench.produce("fresh", "more", opus(ssrc=7000))
+
+
 def test_routers_spread_over_the_lanes_and_their_transports_stay_together():
     bench = Bench(lanes=3)
     for n in range(3):
