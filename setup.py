@@ -38,7 +38,6 @@ def extensions() -> list[Extension]:
             [str(path)],
             define_macros=[("CYTHON_TRACE_NOGIL", "1"), ("CYTHON_USE_SYS_MONITORING", "0")] if DEBUG else [],
             extra_compile_args=["-O0", "-g"] if DEBUG else ["-O3", "-fno-strict-aliasing"],
-            depends=[str(header) for header in Path("rtpfwd").rglob("*.h")],
         )
         for path in found
     ]

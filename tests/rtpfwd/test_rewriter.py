@@ -157,6 +157,7 @@ def test_the_same_over_many_windows(seed: int) -> None:
 
 
 def rewrite_and_check(packets: list[Arrival], first: int) -> None:
+    """Over 60 lines: one walk along the arrivals, checked at each step against what was given out before."""
     rewriter = probe.Rewriting(first_seq=first)
     streams: dict[int, probe.Receiving] = {}
     current, base = 0, -1  # the source that flows and the position at which it began to
