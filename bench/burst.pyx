@@ -4,7 +4,7 @@ from libc.errno cimport errno
 from libc.stdint cimport int64_t, uint8_t
 from libc.string cimport memcpy, memset
 
-from rtpfwd.srtp cimport SRTP_OK, SRTP_TRAILER, SrtpPolicy, SrtpSession, srtp_close, srtp_open, srtp_protect
+from rtpfwd.srtp cimport SRTP_OK, SRTP_TRAILER, SrtpPolicy, SrtpSender, srtp_protect, srtp_sender_close, srtp_sender_open
 from rtpfwd.sys_linux cimport *
 
 cdef enum:
@@ -15,22 +15,23 @@ cdef enum:
 
 cdef class Burst:
     cdef int fd
-    cdef SrtpSession session
+    cdef SrtpPolicy policy
+    cdef SrtpSender sender
     cdef uint8_t buffers[MOST][ROOM]
     cdef int sizes[MOST]
     cdef mmsghdr messages[MOST]
     cdef iovec vectors[MOST]
 
     def __init__(self, int fd, SrtpPolicy policy not None):
-        if self.session != NULL:
+        if self.policy is not None:
             raise RuntimeError("a burst is initialised once")
-        self.session = srtp_open(policy.pointer)
-        if self.session == NULL:
+        self.policy = policy
+        if srtp_sender_open(&self.sender, &policy.keys, 0):
             raise ValueError("libsrtp refused the policy")
         self.fd = fd
 
     def __dealloc__(self):
-        srtp_close(self.session)
+        srtp_sender_close(&self.sender)
 
     def send(self, list packets not None):
         cdef int count = <int>len(packets)
@@ -62,7 +63,7 @@ cdef class Burst:
             now = <int64_t>clock.tv_sec * 1000000000 + clock.tv_nsec
             for byte in range(8):
                 self.buffers[index][self.sizes[index] - 1 - byte] = <uint8_t>(now >> 8 * byte)
-            if srtp_protect(self.session, &self.buffers[index][0], &self.sizes[index]) != SRTP_OK:
+            if srtp_protect(&self.sender, &self.buffers[index][0], &self.sizes[index]) != SRTP_OK:
                 return -1
             self.vectors[index].iov_base = &self.buffers[index][0]
             self.vectors[index].iov_len = self.sizes[index]

@@ -12,7 +12,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-from rtpfwd.srtp cimport SRTP_OK, SrtpPolicy, SrtpSession, srtp_close, srtp_open, srtp_unprotect
+from rtpfwd.srtp cimport SRTP_OK, SrtpPolicy, SrtpReceiver, srtp_receiver_close, srtp_receiver_open, srtp_unprotect
 from rtpfwd.sys_linux cimport *
 
 cdef enum:
@@ -30,7 +30,7 @@ cdef struct Stream:
     int fd
     int watched
     uint32_t ssrc
-    SrtpSession session
+    SrtpReceiver* receiver
     uint64_t packets        # distinct ones
     uint64_t bytes          # of them: UDP payload
     uint64_t duplicates
@@ -81,6 +81,7 @@ cdef class Sink:
     cdef uint64_t ring_head         # next to write
     cdef uint64_t ring_tail         # next to read
     cdef uint64_t ring_lost
+    cdef list policies              # whose keys the receivers use
     cdef int64_t* delays
     cdef int delay_count
     cdef uint8_t buffers[BATCH][ROOM]
@@ -91,6 +92,7 @@ cdef class Sink:
         self.epoll = self.wake_fd = self.handoff = -1
         pthread_mutex_init(&self.lock, NULL)
         self.capacity = capacity
+        self.policies = []
         self.streams = <Stream*>calloc(capacity, sizeof(Stream))
         self.ring = <Handed*>calloc(RING, sizeof(Handed))
         self.delays = <int64_t*>calloc(DELAYS, sizeof(int64_t))
@@ -106,7 +108,7 @@ cdef class Sink:
     def __dealloc__(self):
         cdef int index
         for index in range(self.used):
-            srtp_close(self.streams[index].session)
+            srtp_receiver_close(self.streams[index].receiver)
         for index in (self.epoll, self.wake_fd, self.handoff):
             if index >= 0:
                 close(index)
@@ -144,9 +146,10 @@ cdef class Sink:
         if not 0 <= number < self.used or self.streams[number].watched:
             raise ValueError(f"socket {number} is unknown or watched already")
         stream = &self.streams[number]
-        stream.session = srtp_open(policy.pointer)
-        if stream.session == NULL:
+        stream.receiver = srtp_receiver_open(&policy.keys)
+        if stream.receiver == NULL:
             raise ValueError("libsrtp refused the policy")
+        self.policies.append(policy)
         stream.ssrc = ssrc
         stream.watched = True  # last: the thread reads it first
 
@@ -260,7 +263,7 @@ cdef class Sink:
         """Authenticate, decrypt, and read the stamp: is it the packet that was sent, and when was that?"""
         cdef int64_t seq = <int64_t>_big_endian(data + 2, 2)
         cdef int64_t offset
-        if srtp_unprotect(stream.session, data, &size) != SRTP_OK:
+        if srtp_unprotect(stream.receiver, data, data, &size) != SRTP_OK:
             stream.rejected += 1
             return
         if data[0] & 0x20:

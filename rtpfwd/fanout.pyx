@@ -6,21 +6,32 @@ waits in a new list of its producer.
 """
 
 from libc.stdint cimport int32_t, uint8_t
+from libc.string cimport memset
 
-from rtpfwd.header cimport HeaderMarks, rtp_write_packet
+from rtpfwd.header cimport HeaderMarks, rtp_write_header
 from rtpfwd.keyframes cimport request_keyframe_for
-from rtpfwd.output cimport can_send, finish_header, out_commit, out_room, out_slot
+from rtpfwd.output cimport can_send, finish_header, out_commit_media, out_protect, out_room, out_slot
 from rtpfwd.rewriter cimport Rewritten, rewriter_drop, rewriter_forward
 from rtpfwd.selector cimport Selector
 from rtpfwd.send_stream cimport send_stream_sent
-from rtpfwd.srtp cimport SRTP_OK, SRTP_TRAILER, srtp_protect
-from rtpfwd.state cimport Consumer, DATAGRAM_SIZE, NO_PAYLOAD_TYPE, Producer, begin_reports
+from rtpfwd.srtp cimport SRTP_TRAILER
+from rtpfwd.state cimport (
+    Consumer,
+    DATAGRAM_SIZE,
+    LEVEL_BYTES,
+    NO_PAYLOAD_TYPE,
+    OUT_AUDIO,
+    OUT_FLUSH,
+    OUT_VIDEO,
+    Pending,
+    Producer,
+    begin_reports,
+)
 from rtpfwd.types cimport (
     DROP,
     DROP_NO_REMOTE,
     DROP_NO_ROOM,
     DROP_SELECTOR,
-    DROP_SRTP_PROTECT,
     DROP_UNKNOWN_PAYLOAD_TYPE,
     PacketView,
     SWITCH,
@@ -38,8 +49,11 @@ cdef bint fan_out(PlaneState* s, int64_t now) noexcept nogil:
                 s.fan_first = p.pending_first
                 p.pending_first = p.pending_last = -1
                 s.fan_consumer = p.consumers
+                if p.video and s.has_lane:
+                    _level(s, s.fan_first)
             while s.fan_consumer != NULL:
-                if out_room(s) < _length(s, s.fan_first) + 1:
+                if s.out_count >= OUT_FLUSH or out_room(s) < _length(s, s.fan_first) + 1:
+                    out_protect(s)
                     return False
                 c = s.fan_consumer
                 s.fan_consumer = c.next_of_producer
@@ -50,6 +64,7 @@ cdef bint fan_out(PlaneState* s, int64_t now) noexcept nogil:
     s.fan_index = 0
     s.dirty_count = 0
     s.pending_count = 0
+    out_protect(s)
     return True
 
 
@@ -63,13 +78,15 @@ cdef int _length(PlaneState* s, int32_t index) noexcept nogil:
 
 cdef void _consume(PlaneState* s, Consumer* c, int32_t index, int64_t now) noexcept nogil:
     """All pending packets to one consumer, and a keyframe request if it still can't show anything."""
+    cdef Pending* pending
     cdef PacketView* view
     cdef int reason
     if c.transport.next_report == 0:
         begin_reports(s, c.transport, now)
     while index >= 0:
-        view = &s.pending[index].view
-        index = s.pending[index].next
+        pending = &s.pending[index]
+        view = &pending.view
+        index = pending.next
         if view.is_restart and view.encoding == c.encoding:
             # The selector may not see this packet: it can be padding alone.
             (<Selector>c.selector).reset()
@@ -79,7 +96,7 @@ cdef void _consume(PlaneState* s, Consumer* c, int32_t index, int64_t now) noexc
         if not can_send(c.transport):
             reason = DROP_NO_REMOTE
         else:
-            reason = _forward(s, c, view, now)
+            reason = _forward(s, c, pending, now)
         if reason:
             s.drops[reason] += 1
             if reason == DROP_SELECTOR:
@@ -96,14 +113,15 @@ cdef inline void _pass_over(Consumer* c, const PacketView* view) noexcept nogil:
         rewriter_drop(&c.rewriter, view)
 
 
-cdef int _forward(PlaneState* s, Consumer* c, PacketView* view, int64_t now) noexcept nogil:
+cdef int _forward(PlaneState* s, Consumer* c, const Pending* pending, int64_t now) noexcept nogil:
     """One packet to one consumer: choose, renumber, write, protect. 0 or a DropReason."""
+    cdef const PacketView* view = &pending.view
     cdef Rewritten numbers
     cdef HeaderMarks marks
     cdef Verdict verdict
     cdef uint8_t payload_type = c.payload_types[view.payload_type]
     cdef uint8_t* out
-    cdef int size, clear_size, reason
+    cdef int header_size, size, reason
     if payload_type == NO_PAYLOAD_TYPE:
         _pass_over(c, view)
         return DROP_UNKNOWN_PAYLOAD_TYPE
@@ -121,18 +139,62 @@ cdef int _forward(PlaneState* s, Consumer* c, PacketView* view, int64_t now) noe
     out = out_slot(s)
     if out == NULL:
         return 0  # out_slot counted it
-    size = rtp_write_packet(
+    header_size = rtp_write_header(
         &c.plan, view, payload_type, numbers.seq, numbers.timestamp, c.stream.ssrc, now, out,
         DATAGRAM_SIZE - SRTP_TRAILER, &marks,
     )
-    if size < 0:
+    size = view.payload_size + pending.padding
+    if header_size < 0 or header_size + size > DATAGRAM_SIZE - SRTP_TRAILER:
         return DROP_NO_ROOM
     finish_header(c.transport, out, &marks)
-    clear_size = size
-    if c.transport.srtp and srtp_protect(c.session, out, &size) != SRTP_OK:
-        return DROP_SRTP_PROTECT
-    if out_commit(s, c.transport, size):
-        send_stream_sent(&c.stream, view, numbers.seq, numbers.timestamp, clear_size, now)
+    if pending.padding:
+        out[0] |= 0x20  # the padding bit
+    reason = out_commit_media(
+        s, c.transport, &c.sender, OUT_VIDEO if c.producer.video else OUT_AUDIO, header_size, view.payload, size)
+    if reason == 0:
+        size = header_size + view.payload_size
+        send_stream_sent(&c.stream, view, numbers.seq, numbers.timestamp, size, now)
         s.counters.forwarded_packets += 1
-        s.counters.forwarded_bytes += clear_size
-    return 0
+        s.counters.forwarded_bytes += size
+    return max(reason, 0)
+
+
+cdef void _level(PlaneState* s, int32_t first) noexcept nogil:
+    """Pads the packets of each frame to equal sizes, where that takes a few bytes, so that they leave as one message.
+
+    A segmented message (UDP_SEGMENT) is of equal sizes; libwebrtc splits a frame into sizes that differ by a byte. Padding
+    is RTP's own (RFC 3550 section 5.1); what is kept for retransmission has none.
+    """
+    cdef Pending* pending
+    cdef Pending* other
+    cdef int32_t index = first
+    cdef int32_t end
+    cdef int longest
+    while index >= 0:
+        pending = &s.pending[index]
+        longest = pending.view.payload_size
+        # One frame: the packets in a row with its timestamp and SSRC.
+        end = pending.next
+        while end >= 0 and _same_frame(&s.pending[end].view, &pending.view):
+            longest = max(longest, <int>s.pending[end].view.payload_size)
+            end = s.pending[end].next
+        while index != end:
+            other = &s.pending[index]
+            index = other.next
+            # The last one may be shorter than the others.
+            if index != end and other.view.payload_size and longest - <int>other.view.payload_size <= LEVEL_BYTES:
+                _pad(other, longest)
+
+
+cdef inline bint _same_frame(const PacketView* a, const PacketView* b) noexcept nogil:
+    return a.ssrc == b.ssrc and a.timestamp == b.timestamp
+
+
+cdef void _pad(Pending* pending, int size) noexcept nogil:
+    """The payload gets so many bytes, the last of them the count of those that were added."""
+    cdef PacketView* view = &pending.view
+    cdef int count = size - view.payload_size
+    if count and view.payload - pending.data + size <= DATAGRAM_SIZE:
+        memset(view.payload + view.payload_size, 0, count - 1)
+        view.payload[size - 1] = <uint8_t>count
+        pending.padding = <uint8_t>count

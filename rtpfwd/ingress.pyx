@@ -169,7 +169,7 @@ cdef void _receive_rtp(
         drop_from(s, t, DROP_TRANSMIT_FULL)
         return
     pending = &s.pending[s.pending_count]
-    memcpy(pending.data, data, size)
+    pending.padding = 0
     if t.srtp:
         if size < RTP_HEADER:
             drop_from(s, t, DROP_RTP_SHORT)
@@ -178,10 +178,12 @@ cdef void _receive_rtp(
         if not _admit_ssrc(s, t, ssrc):
             drop_from(s, t, DROP_UNKNOWN_SSRC)
             return
-        reason = srtp_unprotect(t.receiver, pending.data, &size)
+        reason = srtp_unprotect(t.receiver, data, pending.data, &size)
         if reason != SRTP_OK:
             drop_from(s, t, _srtp_reason(reason))
             return
+    else:
+        memcpy(pending.data, data, size)
     reason = rtp_parse_untrusted(pending.data, size, &pending.view)
     if reason == DROP_NONE:
         reason = _take(s, t, pending, now)

@@ -5,6 +5,7 @@
 
 from libc.stdint cimport uint32_t
 
+from rtpfwd.srtp cimport SrtpKeys, SrtpReceiver, SrtpSession
 from rtpfwd.state cimport Consumer, Encoding, PlaneState, Producer, StreamRef, Transport
 from rtpfwd.tables cimport Endpoint
 
@@ -18,7 +19,9 @@ cdef enum Refusal:              # results of the functions below; 0 is success
     REFUSED_SOCKET = -7         # taken by another transport
 
 cdef int add_transport(PlaneState* s, Transport* t) noexcept nogil
-cdef int set_keys(PlaneState* s, Transport* t, void* send_policy, void* receive_policy) noexcept nogil
+# Takes over both sessions and gives back those of earlier keys, for the caller to close with the plane unlocked.
+cdef void set_keys(
+    PlaneState* s, Transport* t, const SrtpKeys* send_keys, SrtpReceiver** receiver, SrtpSession* control) noexcept nogil
 cdef int admit(PlaneState* s, Transport* t, int socket, const Endpoint* address) noexcept nogil
 cdef void dismiss(PlaneState* s, int socket, const Endpoint* address) noexcept nogil
 cdef int admit_any(PlaneState* s, Transport* t, int socket, bint comedia) noexcept nogil

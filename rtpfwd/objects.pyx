@@ -7,7 +7,7 @@ from rtpfwd.selector cimport Selector
 from rtpfwd.send_stream cimport send_stream_free
 from rtpfwd.slab cimport history_clear, history_free, history_init, slab_grow, slab_wants_growth
 from libc.stdint cimport int64_t, uint64_t
-from rtpfwd.srtp cimport SrtpSession, srtp_close, srtp_open
+from rtpfwd.srtp cimport srtp_close, srtp_receiver_close, srtp_sender_close, srtp_sender_open
 from rtpfwd.state cimport (
     HISTORY_AGE_MS,
     HISTORY_PACKETS,
@@ -57,30 +57,26 @@ cdef int add_transport(PlaneState* s, Transport* t) noexcept nogil:
     return 0
 
 
-cdef int set_keys(PlaneState* s, Transport* t, void* send_policy, void* receive_policy) noexcept nogil:
-    """Opens every session the transport needs, or none. Replaces those of earlier keys."""
-    cdef SrtpSession receiver = srtp_open(receive_policy)
-    cdef SrtpSession control = srtp_open(send_policy)
-    cdef Consumer* c
-    if receiver == NULL or control == NULL:
-        srtp_close(receiver)
-        srtp_close(control)
-        return REFUSED_SRTP
-    srtp_close(t.receiver)
-    srtp_close(t.control)
-    t.receiver = receiver
-    t.control = control
-    t.send_policy = send_policy
+cdef void set_keys(
+    PlaneState* s, Transport* t, const SrtpKeys* send_keys, SrtpReceiver** receiver, SrtpSession* control
+) noexcept nogil:
+    cdef SrtpReceiver* old_receiver = t.receiver
+    cdef SrtpSession old_control = t.control
+    cdef Consumer* c = t.consumers
+    t.receiver = receiver[0]
+    t.control = control[0]
+    receiver[0] = old_receiver
+    control[0] = old_control
+    t.send_keys = send_keys
     t.stranger_count = 0
-    c = t.consumers
     while c != NULL:
-        srtp_close(c.session)
-        srtp_close(c.rtx_session)
-        # A session that libsrtp refuses now stays NULL: its packets are counted as not protected, the others flow.
-        c.session = srtp_open(send_policy)
-        c.rtx_session = srtp_open(send_policy) if c.stream.rtx_ssrc else NULL
+        srtp_sender_close(&c.sender)
+        srtp_sender_close(&c.rtx_sender)
+        # A sender that is refused now has no keys: its packets are counted as not protected, the others flow.
+        srtp_sender_open(&c.sender, send_keys, c.stream.ssrc)
+        if c.stream.rtx_ssrc:
+            srtp_sender_open(&c.rtx_sender, send_keys, c.stream.rtx_ssrc)
         c = c.next_of_transport
-    return 0
 
 
 cdef int admit(PlaneState* s, Transport* t, int socket, const Endpoint* address) noexcept nogil:
@@ -122,9 +118,10 @@ cdef void remove_transport(PlaneState* s, Transport* t) noexcept nogil:
         address_remove_value(&s.addresses, t.slot)
     if t.any_socket >= 0:
         s.any_sockets[t.any_socket] = -1
-    srtp_close(t.receiver)
+    srtp_receiver_close(t.receiver)
     srtp_close(t.control)
-    t.receiver = t.control = NULL
+    t.receiver = NULL
+    t.control = NULL
     pool_remove(&s.transports, t.slot)
     t.garbage = s.dead_transports
     s.dead_transports = t
@@ -323,9 +320,8 @@ cdef void _unbind_consumer(PlaneState* s, Transport* t, Consumer* c) noexcept no
     word_remove(&s.streams, stream_key(t.slot, SENT, c.stream.ssrc))
     if c.stream.rtx_ssrc:
         word_remove(&s.streams, stream_key(t.slot, SENT, c.stream.rtx_ssrc))
-    srtp_close(c.session)
-    srtp_close(c.rtx_session)
-    c.session = c.rtx_session = NULL
+    srtp_sender_close(&c.sender)
+    srtp_sender_close(&c.rtx_sender)
 
 
 cdef int add_consumer(PlaneState* s, Transport* t, Producer* p, Consumer* c) noexcept nogil:
@@ -340,11 +336,10 @@ cdef int add_consumer(PlaneState* s, Transport* t, Producer* p, Consumer* c) noe
         return REFUSED_FULL
     if c.stream.rtx_ssrc and word_put(&s.streams, stream_key(t.slot, SENT, c.stream.rtx_ssrc), &c.rtx_ref):
         refusal = REFUSED_FULL
-    if t.srtp and t.send_policy != NULL and refusal == 0:
-        c.session = srtp_open(t.send_policy)
-        if c.stream.rtx_ssrc:
-            c.rtx_session = srtp_open(t.send_policy)
-        if c.session == NULL or (c.stream.rtx_ssrc and c.rtx_session == NULL):
+    if t.srtp and t.send_keys != NULL and refusal == 0:
+        if srtp_sender_open(&c.sender, t.send_keys, c.stream.ssrc):
+            refusal = REFUSED_SRTP
+        elif c.stream.rtx_ssrc and srtp_sender_open(&c.rtx_sender, t.send_keys, c.stream.rtx_ssrc):
             refusal = REFUSED_SRTP
     slot = pool_add(&s.consumers, c) if refusal == 0 else -1
     if slot < 0:

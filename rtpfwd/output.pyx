@@ -4,14 +4,16 @@ from libc.stdint cimport uint16_t
 from libc.string cimport memcpy, memset
 
 from rtpfwd.cursor cimport store_u16
-from rtpfwd.srtp cimport SRTP_OK, srtp_protect_rtcp
+from rtpfwd.srtp cimport SRTP_OK, SrtpJob, srtp_protect_jobs, srtp_protect_rtcp
 from rtpfwd.state cimport (
     DATAGRAM_SIZE,
     EVENT_SLOTS,
     Event,
     HANDOFF_EACH,
     HANDOFF_STRANGERS,
+    JOB_SLOTS,
     NO_GENERATION,
+    OUT_OTHER,
     OUT_SLOTS,
     Outgoing,
     QUEUED_BYTES,
@@ -79,7 +81,7 @@ cdef void fifo_pop(PlaneState* s) noexcept nogil:
 
 
 cdef bint can_send(const Transport* t) noexcept nogil:
-    return t.has_remote and (not t.srtp or t.send_policy != NULL)
+    return t.has_remote and (not t.srtp or t.send_keys != NULL)
 
 
 cdef void finish_header(Transport* t, uint8_t* packet, const HeaderMarks* marks) noexcept nogil:
@@ -88,7 +90,7 @@ cdef void finish_header(Transport* t, uint8_t* packet, const HeaderMarks* marks)
         t.twcc_seq += 1
 
 
-cdef bint out_commit(PlaneState* s, Transport* t, int size) noexcept nogil:
+cdef bint out_commit(PlaneState* s, Transport* t, int size, int kind) noexcept nogil:
     cdef Outgoing* out = &s.areas[s.area][s.out_count]
     if t.remote.protocol == TCP or not s.has_lane:
         if not _fifo_push(s, t, out.data, size):
@@ -96,6 +98,7 @@ cdef bint out_commit(PlaneState* s, Transport* t, int size) noexcept nogil:
             return False
     else:
         out.size = size
+        out.kind = kind
         out.socket = t.remote_socket
         out.to = t.remote
         s.out_count += 1
@@ -106,12 +109,55 @@ cdef bint out_commit(PlaneState* s, Transport* t, int size) noexcept nogil:
     return True
 
 
+cdef int out_commit_media(
+    PlaneState* s, Transport* t, SrtpSender* sender, int kind, int header_size, const uint8_t* payload, int payload_size,
+) noexcept nogil:
+    cdef uint8_t* packet = s.areas[s.area][s.out_count].data
+    cdef SrtpJob* job = &s.jobs[s.job_count]
+    cdef int size = header_size + payload_size
+    if not t.srtp:
+        memcpy(packet + header_size, payload, payload_size)
+    else:
+        if sender.keys == NULL:
+            return DROP_SRTP_PROTECT
+        job.sender = sender
+        job.payload = payload
+        job.packet = packet
+        job.header_size = header_size
+        job.payload_size = payload_size
+        size += sender.keys.tag_size
+        if t.remote.protocol == TCP or not s.has_lane:
+            # It is copied to the FIFO at once.
+            srtp_protect_jobs(job, 1)
+            if job.status != SRTP_OK:
+                return DROP_SRTP_PROTECT
+        else:
+            s.job_out[s.job_count] = s.out_count
+            s.job_count += 1
+    if not out_commit(s, t, size, kind):
+        return OUT_COUNTED
+    if s.job_count == JOB_SLOTS:
+        out_protect(s)
+    return 0
+
+
+cdef void out_protect(PlaneState* s) noexcept nogil:
+    cdef int index
+    srtp_protect_jobs(s.jobs, s.job_count)
+    for index in range(s.job_count):
+        if s.jobs[index].status != SRTP_OK:
+            # Counted as sent already; its number is used up all the same.
+            s.areas[s.area][s.job_out[index]].size = 0
+            drop(s, DROP_SRTP_PROTECT)
+    s.job_count = 0
+
+
 cdef bint out_commit_rtcp(PlaneState* s, Transport* t, SrtpSession session, int size) noexcept nogil:
     cdef uint8_t* data = s.areas[s.area][s.out_count].data
     if t.srtp and srtp_protect_rtcp(session, data, &size) != SRTP_OK:
         drop(s, DROP_SRTP_PROTECT)
         return False
-    if not out_commit(s, t, size):
+    if not out_commit(s, t, size, OUT_OTHER):
         return False
     s.counters.rtcp_sent += 1
     t.rtcp_sent += 1

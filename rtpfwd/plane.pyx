@@ -31,7 +31,15 @@ from rtpfwd.rate cimport rate_bps
 from rtpfwd.recv_stream cimport recv_stream_jitter, recv_stream_lost
 from rtpfwd.selector cimport Selector
 from rtpfwd.selectors import passthrough as _passthrough  # registers itself
-from rtpfwd.srtp cimport SrtpPolicy
+from rtpfwd.srtp cimport (
+    SrtpPolicy,
+    SrtpReceiver,
+    SrtpSession,
+    srtp_close,
+    srtp_open,
+    srtp_receiver_close,
+    srtp_receiver_open,
+)
 from rtpfwd.state cimport *
 from rtpfwd.sys_linux cimport getentropy
 from rtpfwd.tables cimport Endpoint, Pool, pool_get
@@ -157,30 +165,38 @@ cdef class Plane:
         cdef uint64_t handle = _number(transport, KIND_TRANSPORT)
         cdef SrtpPolicy send = SrtpPolicy(profile, send_key, inbound=False)
         cdef SrtpPolicy receive = SrtpPolicy(profile, recv_key, inbound=True)
-        cdef void* send_pointer = send.pointer
-        cdef void* receive_pointer = receive.pointer
-        cdef PyObject* owner = <PyObject*>send
+        cdef SrtpReceiver* receiver
+        cdef SrtpSession control
         cdef PyObject* old = NULL
         cdef Transport* t
-        cdef int refusal = 0
         cdef bint taken = False
         cdef bint plain = False
-        Py_INCREF(send)
+        policies = (send, receive)
         with nogil:
-            plane_lock(self.state)
-            t = <Transport*>_at(&self.state.transports, handle)
-            plain = t != NULL and not t.srtp
-            if t != NULL and not plain:
-                refusal = set_keys(self.state, t, send_pointer, receive_pointer)
-                if refusal == 0:
+            # Opened before the lock and closed after it: that is the slow part.
+            receiver = srtp_receiver_open(&receive.keys)
+            control = srtp_open(&send.keys)
+            if receiver != NULL and control != NULL:
+                plane_lock(self.state)
+                t = <Transport*>_at(&self.state.transports, handle)
+                plain = t != NULL and not t.srtp
+                if t != NULL and not plain:
+                    set_keys(self.state, t, &send.keys, &receiver, &control)
                     old = t.policy_owner
-                    t.policy_owner = owner
+                    t.policy_owner = <PyObject*>policies
                     taken = True
-            plane_unlock(self.state)
-        Py_XDECREF(old if taken else owner)
-        _check(t != NULL, refusal, transport, KIND_TRANSPORT)
-        if plain:
+                plane_unlock(self.state)
+            srtp_receiver_close(receiver)
+            srtp_close(control)
+        if taken:
+            Py_INCREF(policies)
+            Py_XDECREF(old)
+        elif plain:
             raise ValueError("this transport was added with srtp=False; it takes no keys")
+        elif receiver == NULL or control == NULL:
+            raise ValueError("libsrtp refused the keys")
+        else:
+            _check(False, 0, transport, KIND_TRANSPORT)
 
     def admit(self, transport, socket, address):
         cdef uint64_t handle = _number(transport, KIND_TRANSPORT)

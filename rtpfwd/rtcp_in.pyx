@@ -22,6 +22,8 @@ from rtpfwd.state cimport (
     Encoding,
     MAX_ANSWERS,
     NO_PAYLOAD_TYPE,
+    OUT_AUDIO,
+    OUT_VIDEO,
     RECEIVED,
     SENT,
     StreamRef,
@@ -132,10 +134,10 @@ cdef void _answer(PlaneState* s, Consumer* c, uint16_t seq, int64_t now, int* an
         drop(s, DROP_NO_ROOM)
         return
     finish_header(c.transport, out, &marks)
-    if c.transport.srtp and srtp_protect(c.rtx_session, out, &size) != SRTP_OK:
+    if c.transport.srtp and srtp_protect(&c.rtx_sender, out, &size) != SRTP_OK:
         drop(s, DROP_SRTP_PROTECT)
         return
-    if out_commit(s, c.transport, size):
+    if out_commit(s, c.transport, size, OUT_VIDEO if c.producer.video else OUT_AUDIO):
         s.counters.retransmitted_packets += 1
         answers[0] -= 1
 

@@ -1,37 +1,74 @@
-# SRTP and SRTCP (RFC 3711; AEAD: RFC 7714) over the libsrtp that pylibsrtp brings along.
+# SRTP and SRTCP (RFC 3711; AEAD: RFC 7714), whoever does the arithmetic.
 #
-# A policy (profile, key, direction) is made once, with the GIL. Sessions are opened from it, used and closed without.
-# A session belongs to one thread at a time; here the plane's mutex sees to that. Another backend would keep these
-# functions and make SrtpSession point to its own context.
+# SrtpPolicy holds the keys of one direction of one transport. A sender is one SSRC under such keys, a receiver every SSRC,
+# a session is for SRTCP. They are opened, used and closed without the GIL, never outlive their policy, and belong to one
+# thread at a time; here the plane's mutex sees to that.
 
-ctypedef void* SrtpSession  # opaque; NULL is "no keys"
+from libc.stdint cimport int32_t, uint8_t, uint32_t
+
+ctypedef void* SrtpSession      # SRTCP of one direction; opaque; NULL is "no keys"
 
 cdef enum SrtpStatus:
     SRTP_OK = 0
-    SRTP_AUTH = 1    # the tag is wrong: not from the holder of the key, or damaged
-    SRTP_REPLAY = 2  # seen before, or older than the replay window
-    SRTP_FAILED = 3  # anything else: too short, malformed, key used up
+    SRTP_AUTH = 1               # the tag is wrong: not from the holder of the key, or damaged
+    SRTP_REPLAY = 2             # seen before, or older than the replay window
+    SRTP_FAILED = 3             # anything else: too short, malformed, key used up
 
 cdef enum:
-    SRTP_TRAILER = 20           # bytes that protect_* may append at most (GCM tag 16 + SRTCP index 4)
+    SRTP_TRAILER = 20           # bytes that protection may append at most (GCM tag 16 + SRTCP index 4)
     SRTP_REPLAY_WINDOW = 1024   # packets
 
 
+cdef struct SrtpKeys:           # of an SrtpPolicy
+    int32_t profile             # rtpfwd.params.SrtpProfile
+    int32_t tag_size            # bytes that protection appends to RTP
+    void* policy                # libsrtp's srtp_policy_t
+
+
 cdef class SrtpPolicy:
-    cdef object _policy     # the cffi struct; libsrtp reads it in srtp_open
-    cdef object _key        # the cffi buffer it points to; wiped when the policy goes
-    cdef void* pointer      # of _policy
+    cdef object _policy         # the cffi struct; libsrtp reads it in srtp_open
+    cdef object _key            # the cffi buffer it points to; wiped when the policy goes
+    cdef SrtpKeys keys          # what the functions below take a pointer to
     cdef readonly int profile
     cdef readonly bint inbound
 
 
-# NULL when libsrtp refuses. The policy may be dropped once the session is open.
-cdef SrtpSession srtp_open(void* policy) noexcept nogil
+cdef struct SrtpSender:         # one SSRC sent; all zero is "no keys"
+    const SrtpKeys* keys
+    uint32_t ssrc
+    void* session               # libsrtp's
+
+
+cdef struct SrtpReceiver:       # every SSRC received under one key
+    const SrtpKeys* keys
+    void* session               # libsrtp's; also for SRTCP
+
+
+cdef struct SrtpJob:            # one RTP packet to protect
+    SrtpSender* sender
+    const uint8_t* payload      # clear, with any RTP padding; may be packet + header_size itself
+    uint8_t* packet             # the clear header is here; room for the payload and SRTP_TRAILER behind it
+    int32_t header_size         # bytes: fixed header, CSRCs and extension; a multiple of 4
+    int32_t payload_size        # bytes
+    int32_t status              # out: SrtpStatus. SRTP_OK: header_size + payload_size + keys.tag_size bytes are in packet
+
+
+# All of these: the policy's SrtpKeys must live as long. Open: 0, or -1 when it is refused or there is no memory.
+cdef int srtp_sender_open(SrtpSender* sender, const SrtpKeys* keys, uint32_t ssrc) noexcept nogil
+cdef void srtp_sender_close(SrtpSender* sender) noexcept nogil     # closed twice does no harm
+cdef SrtpReceiver* srtp_receiver_open(const SrtpKeys* keys) noexcept nogil  # NULL: refused, or no memory
+cdef void srtp_receiver_close(SrtpReceiver* receiver) noexcept nogil        # NULL does no harm
+cdef SrtpSession srtp_open(const SrtpKeys* keys) noexcept nogil    # for SRTCP
 cdef void srtp_close(SrtpSession session) noexcept nogil
 
-# All four work in place. `size` is bytes, in and out. The packet's buffer has SRTP_TRAILER bytes of room behind it and
-# the packet is at least 12 (RTP) or 8 (RTCP) bytes long; shorter ones are SRTP_FAILED.
-cdef int srtp_protect(SrtpSession session, unsigned char* packet, int* size) noexcept nogil
-cdef int srtp_protect_rtcp(SrtpSession session, unsigned char* packet, int* size) noexcept nogil
-cdef int srtp_unprotect(SrtpSession session, unsigned char* packet, int* size) noexcept nogil
-cdef int srtp_unprotect_rtcp(SrtpSession session, unsigned char* packet, int* size) noexcept nogil
+# Many packets, of many senders. Packets of one sender are protected in their order here.
+cdef void srtp_protect_jobs(SrtpJob* jobs, int count) noexcept nogil
+# One whole clear packet in place; `size` is bytes, in and out. SRTP_TRAILER bytes of room behind it.
+cdef int srtp_protect(SrtpSender* sender, uint8_t* packet, int* size) noexcept nogil
+# One received packet of `size` bytes to `out`, which has room for as many and may be `packet` itself. `size`: out, the clear
+# packet's bytes. Nothing of a refused packet may be used.
+cdef int srtp_unprotect(SrtpReceiver* receiver, const uint8_t* packet, uint8_t* out, int* size) noexcept nogil
+
+# RTCP in place; `size` is bytes, in and out. SRTP_TRAILER bytes of room behind the packet.
+cdef int srtp_protect_rtcp(SrtpSession session, uint8_t* packet, int* size) noexcept nogil
+cdef int srtp_unprotect_rtcp(SrtpReceiver* receiver, uint8_t* packet, int* size) noexcept nogil

@@ -4,7 +4,8 @@ pylibsrtp is an API-mode cffi module, so `ffi.addressof(lib, "srtp_protect")` is
 of them are compared at import: another pylibsrtp with other types must fail there, not in the middle of a call.
 """
 
-from libc.stdint cimport uintptr_t
+from libc.stdint cimport uint8_t, uint32_t, uintptr_t
+from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
 from pylibsrtp import __version__ as _pylibsrtp_version
@@ -23,6 +24,10 @@ cdef enum:
     ERR_AUTH_FAIL = 7
     ERR_REPLAY_FAIL = 9
     ERR_REPLAY_OLD = 10
+
+cdef enum:
+    LONGEST = 2048              # bytes of a packet that a Session takes
+    ROOM = LONGEST + SRTP_TRAILER
 
 _SIGNATURES = {
     "srtp_create": "srtp_err_status_t(*)(struct srtp_ctx_t_ * *, struct srtp_policy_t *)",
@@ -83,23 +88,13 @@ cdef class SrtpPolicy:
         policy.window_size = SRTP_REPLAY_WINDOW
         policy.allow_repeat_tx = 0  # a retransmission has its own SSRC; sending changed bytes again would reuse the keystream
         self._policy = policy
-        self.pointer = <void*><uintptr_t>int(_ffi.cast("uintptr_t", policy))
+        self.keys.profile = profile
+        self.keys.tag_size = 16 if profile == SrtpProfile.AEAD_AES_128_GCM else 10
+        self.keys.policy = <void*><uintptr_t>int(_ffi.cast("uintptr_t", policy))
 
     def __dealloc__(self):
         if self._key is not None:
             _ffi.memmove(self._key, bytes(len(self._key)), len(self._key))
-
-
-cdef SrtpSession srtp_open(void* policy) noexcept nogil:
-    cdef void* session = NULL
-    if policy == NULL or _create(&session, policy) != ERR_OK:
-        return NULL
-    return session
-
-
-cdef void srtp_close(SrtpSession session) noexcept nogil:
-    if session != NULL:
-        _dealloc(session)
 
 
 cdef inline int _status(int status) noexcept nogil:
@@ -112,63 +107,185 @@ cdef inline int _status(int status) noexcept nogil:
     return SRTP_FAILED
 
 
-cdef int srtp_protect(SrtpSession session, unsigned char* packet, int* size) noexcept nogil:
-    if session == NULL or size[0] < 12:
+cdef SrtpSession srtp_open(const SrtpKeys* keys) noexcept nogil:
+    cdef void* session = NULL
+    if keys == NULL or _create(&session, keys.policy) != ERR_OK:
+        return NULL
+    return session
+
+
+cdef void srtp_close(SrtpSession session) noexcept nogil:
+    if session != NULL:
+        _dealloc(session)
+
+
+cdef int srtp_sender_open(SrtpSender* sender, const SrtpKeys* keys, uint32_t ssrc) noexcept nogil:
+    sender.session = srtp_open(keys)
+    sender.keys = keys if sender.session != NULL else NULL
+    sender.ssrc = ssrc
+    return 0 if sender.session != NULL else -1
+
+
+cdef void srtp_sender_close(SrtpSender* sender) noexcept nogil:
+    srtp_close(sender.session)
+    sender.session = NULL
+    sender.keys = NULL
+
+
+cdef SrtpReceiver* srtp_receiver_open(const SrtpKeys* keys) noexcept nogil:
+    cdef SrtpReceiver* receiver = <SrtpReceiver*>calloc(1, sizeof(SrtpReceiver))
+    if receiver == NULL:
+        return NULL
+    receiver.keys = keys
+    receiver.session = srtp_open(keys)
+    if receiver.session == NULL:
+        free(receiver)
+        return NULL
+    return receiver
+
+
+cdef void srtp_receiver_close(SrtpReceiver* receiver) noexcept nogil:
+    if receiver != NULL:
+        srtp_close(receiver.session)
+        free(receiver)
+
+
+cdef void srtp_protect_jobs(SrtpJob* jobs, int count) noexcept nogil:
+    cdef SrtpJob* job
+    cdef int index, size
+    for index in range(count):
+        job = &jobs[index]
+        if job.sender.keys == NULL:
+            job.status = SRTP_FAILED
+            continue
+        if job.payload != job.packet + job.header_size:
+            memcpy(job.packet + job.header_size, job.payload, job.payload_size)
+        size = job.header_size + job.payload_size
+        job.status = _status(_protect(job.sender.session, job.packet, &size))
+
+
+cdef int srtp_protect(SrtpSender* sender, uint8_t* packet, int* size) noexcept nogil:
+    cdef SrtpJob job
+    cdef int header = _header_size(packet, size[0])
+    if header < 0:
         return SRTP_FAILED
-    return _status(_protect(session, packet, size))
+    job.sender = sender
+    job.packet = packet
+    job.payload = packet + header
+    job.header_size = header
+    job.payload_size = size[0] - header
+    srtp_protect_jobs(&job, 1)
+    if job.status == SRTP_OK:
+        size[0] += sender.keys.tag_size
+    return job.status
 
 
-cdef int srtp_protect_rtcp(SrtpSession session, unsigned char* packet, int* size) noexcept nogil:
+cdef int _header_size(const uint8_t* packet, int size) noexcept nogil:
+    """Bytes of the RTP header with its CSRCs and extension; -1: the packet ends before."""
+    cdef int header
+    if size < 12:
+        return -1
+    header = 12 + 4 * (packet[0] & 15)
+    if packet[0] & 0x10:
+        header += 4
+        if header > size:
+            return -1
+        header += 4 * (packet[header - 2] << 8 | packet[header - 1])
+    return header if header <= size else -1
+
+
+cdef int srtp_unprotect(SrtpReceiver* receiver, const uint8_t* packet, uint8_t* out, int* size) noexcept nogil:
+    if receiver == NULL or size[0] < 12:
+        return SRTP_FAILED
+    if out != packet:
+        memcpy(out, packet, size[0])
+    return _status(_unprotect(receiver.session, out, size))
+
+
+cdef int srtp_protect_rtcp(SrtpSession session, uint8_t* packet, int* size) noexcept nogil:
     if session == NULL or size[0] < 8:
         return SRTP_FAILED
     return _status(_protect_rtcp(session, packet, size))
 
 
-cdef int srtp_unprotect(SrtpSession session, unsigned char* packet, int* size) noexcept nogil:
-    if session == NULL or size[0] < 12:
+cdef int srtp_unprotect_rtcp(SrtpReceiver* receiver, uint8_t* packet, int* size) noexcept nogil:
+    if receiver == NULL or size[0] < 8:
         return SRTP_FAILED
-    return _status(_unprotect(session, packet, size))
+    return _status(_unprotect_rtcp(receiver.session, packet, size))
 
 
-cdef int srtp_unprotect_rtcp(SrtpSession session, unsigned char* packet, int* size) noexcept nogil:
-    if session == NULL or size[0] < 8:
-        return SRTP_FAILED
-    return _status(_unprotect_rtcp(session, packet, size))
+cdef class _Sender:
+    cdef SrtpSender sender
+
+    def __dealloc__(self):
+        srtp_sender_close(&self.sender)
 
 
 cdef class Session:
-    cdef SrtpSession _session
+    cdef SrtpPolicy _policy     # outlives everything below
+    cdef dict _senders          # by SSRC
+    cdef SrtpReceiver* _receiver
+    cdef SrtpSession _control
 
     def __init__(self, SrtpPolicy policy not None):
-        if self._session != NULL:
+        if self._policy is not None:
             raise RuntimeError("this session is open already")
-        self._session = srtp_open(policy.pointer)
-        if self._session == NULL:
+        self._policy = policy
+        self._senders = {}
+        self._receiver = srtp_receiver_open(&policy.keys)
+        self._control = srtp_open(&policy.keys)
+        if self._receiver == NULL or self._control == NULL:
             raise ValueError("libsrtp refused the policy")
 
     def __dealloc__(self):
-        srtp_close(self._session)
+        srtp_receiver_close(self._receiver)
+        srtp_close(self._control)
 
-    cdef bytes _process(self, bytes packet, int (*function)(SrtpSession, unsigned char*, int*) noexcept nogil):
-        cdef unsigned char buffer[2048 + SRTP_TRAILER]
-        cdef int size = <int>len(packet)
-        cdef int status
-        if size > 2048:
-            raise ValueError("a packet is at most 2048 bytes here")
-        memcpy(buffer, <const char*>packet, size)
-        status = function(self._session, buffer, &size)
-        if status != SRTP_OK:
-            raise SrtpError(_REASONS[status])
-        return buffer[:size]
+    cdef _Sender _sender(self, bytes packet):
+        """Of the SSRC that the packet names."""
+        ssrc = int.from_bytes(packet[8:12], "big")
+        cdef _Sender sender = self._senders.get(ssrc)
+        if sender is None:
+            sender = _Sender()
+            if srtp_sender_open(&sender.sender, &self._policy.keys, ssrc):
+                raise ValueError("libsrtp refused the policy")
+            self._senders[ssrc] = sender
+        return sender
 
     def protect(self, bytes packet not None):
-        return self._process(packet, srtp_protect)
+        cdef unsigned char buffer[ROOM]
+        cdef int size = _load(packet, buffer)
+        cdef int status = srtp_protect(&self._sender(packet).sender, buffer, &size)
+        return _answer(status, buffer, size)
 
     def protect_rtcp(self, bytes packet not None):
-        return self._process(packet, srtp_protect_rtcp)
+        cdef unsigned char buffer[ROOM]
+        cdef int size = _load(packet, buffer)
+        cdef int status = srtp_protect_rtcp(self._control, buffer, &size)
+        return _answer(status, buffer, size)
 
     def unprotect(self, bytes packet not None):
-        return self._process(packet, srtp_unprotect)
+        cdef unsigned char buffer[ROOM]
+        cdef int size = <int>len(packet)
+        _load(packet, buffer)
+        cdef int status = srtp_unprotect(self._receiver, packet, buffer, &size)
+        return _answer(status, buffer, size)
 
     def unprotect_rtcp(self, bytes packet not None):
-        return self._process(packet, srtp_unprotect_rtcp)
+        cdef unsigned char buffer[ROOM]
+        cdef int size = _load(packet, buffer)
+        cdef int status = srtp_unprotect_rtcp(self._receiver, buffer, &size)
+        return _answer(status, buffer, size)
+
+
+cdef int _load(bytes packet, unsigned char* buffer) except -1:
+    if len(packet) > LONGEST:
+        raise ValueError(f"a packet is at most {LONGEST} bytes here")
+    memcpy(buffer, <const char*>packet, len(packet))
+    return <int>len(packet)
+
+
+cdef bytes _answer(int status, const unsigned char* buffer, int size):
+    if status != SRTP_OK:
+        raise SrtpError(_REASONS[status])
+    return buffer[:size]

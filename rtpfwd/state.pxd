@@ -9,7 +9,7 @@ from rtpfwd.recv_stream cimport RecvStream
 from rtpfwd.rewriter cimport Rewriter
 from rtpfwd.send_stream cimport SendStream
 from rtpfwd.slab cimport History, Slab
-from rtpfwd.srtp cimport SrtpSession
+from rtpfwd.srtp cimport SrtpJob, SrtpKeys, SrtpReceiver, SrtpSender, SrtpSession
 from rtpfwd.sys_linux cimport pthread_mutex_t
 from rtpfwd.tables cimport AddressTable, Endpoint, Pool, WordTable
 from rtpfwd.twcc cimport TwccFeedback
@@ -19,7 +19,10 @@ cdef enum:
     DATAGRAM_SIZE = 2048        # bytes of every buffer that holds one datagram
     PENDING_SLOTS = 256         # received packets between stage 1 and stage 2
     LANE_SLOTS = 64             # of them that ingest leaves to the lane: one batch of it
-    OUT_SLOTS = 1024            # datagrams of one output area
+    OUT_SLOTS = 512             # datagrams of one output area
+    OUT_FLUSH = 192             # of them after which the lane sends before the next consumer has its turn
+    JOB_SLOTS = 64              # packets protected together
+    LEVEL_BYTES = 16            # RTP padding that one packet may get to be as long as its neighbours
     FIFO_SLOTS = 4096           # datagrams waiting for poll_transmit
     HANDOFF_SLOTS = 512         # STUN and DTLS datagrams waiting for poll_handoff
     HANDOFF_STRANGERS = 256     # of them from sources that are admitted to no transport
@@ -56,10 +59,10 @@ cdef enum Direction:            # part of the key of the SSRC look-up
 cdef struct Transport:
     uint32_t slot               # in PlaneState.transports
     bint srtp
-    SrtpSession receiver        # every SSRC received; NULL: no keys yet, or srtp is False
+    SrtpReceiver* receiver      # NULL: no keys yet, or srtp is False
     SrtpSession control         # RTCP under feedback_ssrc
-    void* send_policy           # sessions of consumers are opened from it; NULL: no keys yet
-    PyObject* policy_owner      # SrtpPolicy that send_policy points into; a reference is held
+    const SrtpKeys* send_keys   # senders of consumers are opened with them; NULL: no keys yet
+    PyObject* policy_owner      # the two SrtpPolicy whose keys are in use; a reference is held
     # Where it sends and from where it receives.
     bint has_remote
     int32_t remote_socket
@@ -170,8 +173,8 @@ cdef struct Consumer:
     Transport* transport
     Producer* producer
     bint paused
-    SrtpSession session         # of ssrc
-    SrtpSession rtx_session     # of rtx_ssrc
+    SrtpSender sender           # of ssrc
+    SrtpSender rtx_sender       # of rtx_ssrc
     PyObject* selector          # a Selector; a reference is held
     Rewriter rewriter
     SendStream stream
@@ -197,12 +200,20 @@ cdef struct Pending:
     PacketView view
     Encoding* encoding          # NULL: it went away
     int32_t next
+    uint8_t padding             # bytes of RTP padding written behind the payload, so that its frame is of equal sizes
     uint8_t* data               # DATAGRAM_SIZE bytes
+
+
+cdef enum OutKind:              # what is dropped first when a socket takes no more
+    OUT_OTHER = 0               # RTCP
+    OUT_AUDIO = 1
+    OUT_VIDEO = 2
 
 
 cdef struct Outgoing:
     uint8_t* data               # DATAGRAM_SIZE bytes
-    int32_t size
+    int32_t size                # 0: nothing to send after all
+    int32_t kind                # OutKind
     int32_t socket
     Endpoint to
 
@@ -293,6 +304,9 @@ cdef struct PlaneState:
     uint8_t* area_data
     int area                    # the one that fills
     int32_t out_count
+    SrtpJob jobs[JOB_SLOTS]     # media written to the area and not protected yet; none while the plane is unlocked
+    int32_t job_out[JOB_SLOTS]  # where in the area
+    int32_t job_count
     Queue fifo
     Queue handoff
     uint32_t handed_strangers   # datagrams in it from sources that are admitted to no transport
