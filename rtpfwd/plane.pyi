@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from rtpfwd.events import PlaneEvent
 from rtpfwd.params import Address, ConsumerParams, Handle, ProducerParams, SrtpProfile
 
+def link_planes(planes: Sequence[Plane]) -> None:
+    """Join the planes of one node, once, before a lane runs any of them; then each may mirror producers of the others."""
+
 class Plane:
     def __init__(self, *, max_transports: int = 4096, max_streams: int = 65536, seed: int | None = None) -> None: ...
 
@@ -35,6 +38,12 @@ class Plane:
     # Producers.
     def add_producer(self, transport: Handle, params: ProducerParams) -> Handle:
         """ValueError when an SSRC, or a MID with a RID, is taken on this transport."""
+
+    def mirror_producer(self, origin: Plane, producer: Handle, now: int) -> Handle:
+        """A producer of another linked plane as a producer of this one: its packets come over without being copied, and
+        consumers here ask it for retransmissions and keyframes as usual. ValueError when it is mirrored here already or
+        the planes are not linked. It is removed with remove_producer, paused and resumed on its own. When the original
+        goes, it only falls silent: whoever made it removes it."""
 
     def pause_producer(self, producer: Handle) -> None: ...
     def resume_producer(self, producer: Handle, now: int) -> None: ...
