@@ -134,12 +134,19 @@ class LocalNode:
     async def create_plain_transport(self, request: pb.CreatePlainTransportRequest) -> pb.PlainTransportInfo:
         async with _answering():
             suite = request.srtp_crypto_suite
-            lane = self._commands.check_plain_transport(request.router_id, request.id, suite).lane
+            lane = self._commands.check_plain_transport(request.router_id, request.id, suite)
             socket, local = self._sockets.open(lane)
             try:
                 transport = self._drive.run(
                     lambda now: self._commands.create_plain_transport(
-                        request.router_id, request.id, socket, local, now, comedia=request.comedia, crypto_suite=suite
+                        request.router_id,
+                        request.id,
+                        lane,
+                        socket,
+                        local,
+                        now,
+                        comedia=request.comedia,
+                        crypto_suite=suite,
                     )
                 )
             except BaseException:

@@ -12,6 +12,7 @@ from server.media.consumer import Consumer
 from server.media.core import Endpoint, MediaCore, find
 from server.media.errors import InvalidArgument, LimitReached, Stopping, WrongState
 from server.media.events import CloseReason, EntityClosed, EntityKind, ProducerPauseChanged
+from server.media.placement import place
 from server.media.plain_transport import PlainTransport, SrtpParameters, suite
 from server.media.producer import Producer
 from server.media.router import Router
@@ -40,15 +41,14 @@ class Commands:
     # ---- routers ----
 
     def create_router(self, router_id: str, codecs: Sequence[RtpCodecCapability]) -> Router:
-        """On the least loaded lane, with these codecs, or all that the node can forward."""
+        """At home on the least loaded lane, with these codecs, or all that the node can forward."""
         core = self._core
         self._refuse_when_stopping()
         if len(core.routers) >= core.limits.max_routers:
             raise LimitReached(f"this node has {core.limits.max_routers} routers, its limit; use another node")
         router_id = core.new_id(core.routers, "router", router_id)
         capabilities = router_capabilities(codecs)
-        lane = core.least_loaded_lane()
-        router = core.routers[router_id] = Router(router_id, lane, core.planes[lane], capabilities)
+        router = core.routers[router_id] = Router(router_id, core.new_home(), capabilities)
         return router
 
     def router(self, router_id: str) -> Router:
@@ -60,10 +60,10 @@ class Commands:
     def create_webrtc_transport(self, router_id: str, transport_id: str, now: int) -> WebRtcTransport:
         """Ready for the remote's checks; what it sends is forwarded after `connect_webrtc_transport`."""
         core = self._core
-        router, transport_id = self._place_transport(router_id, transport_id)
-        media = Transport(transport_id, router, core.shared, srtp=True)
+        router, transport_id, lane = self._place_transport(router_id, transport_id)
+        media = Transport(transport_id, router, core.shared, lane, core.planes[lane], srtp=True)
         transport = WebRtcTransport(
-            media, core.shared, core.certificate, core.candidates[router.lane], core.consent_timeout_ns
+            media, core.shared, core.certificate, core.candidates[lane], core.consent_timeout_ns
         )
         core.adopt(transport, now)
         return transport
@@ -85,16 +85,17 @@ class Commands:
         with self._core.command(transport, now):
             return transport.restart_ice(now)
 
-    def check_plain_transport(self, router_id: str, transport_id: str, crypto_suite: str) -> Router:
-        """Everything that can refuse one, before the shell opens its socket. Answers the router and so the lane."""
+    def check_plain_transport(self, router_id: str, transport_id: str, crypto_suite: str) -> int:
+        """Everything that can refuse one, before the shell opens its socket. Answers the lane that it will be on."""
         if crypto_suite:
             suite(crypto_suite)
-        return self._place_transport(router_id, transport_id)[0]
+        return self._place_transport(router_id, transport_id)[2]
 
     def create_plain_transport(
         self,
         router_id: str,
         transport_id: str,
+        lane: int,
         socket: int,
         local: Address,
         now: int,
@@ -102,12 +103,12 @@ class Commands:
         comedia: bool,
         crypto_suite: str,
     ) -> PlainTransport:
-        """On a socket of its own, which the shell has opened on the router's lane: `SocketReleased` gives it back."""
+        """On a socket of its own, which the shell has opened on this lane: `SocketReleased` gives it back."""
         core = self._core
-        router, transport_id = self._place_transport(router_id, transport_id)
+        router, transport_id, _ = self._place_transport(router_id, transport_id)
         if crypto_suite:
             suite(crypto_suite)
-        media = Transport(transport_id, router, core.shared, srtp=bool(crypto_suite))
+        media = Transport(transport_id, router, core.shared, lane, core.planes[lane], srtp=bool(crypto_suite))
         transport = PlainTransport(
             media, core.shared, socket=socket, local=local, comedia=comedia, crypto_suite=crypto_suite
         )
@@ -255,13 +256,14 @@ class Commands:
         else:
             raise InvalidArgument(f"kind: a {kind.value.lower()} can't be paused, only a producer or a consumer")
 
-    def _place_transport(self, router_id: str, transport_id: str) -> tuple[Router, str]:
+    def _place_transport(self, router_id: str, transport_id: str) -> tuple[Router, str, int]:
+        """Its router, its id, and its lane."""
         core = self._core
         self._refuse_when_stopping()
         router = self.router(router_id)
         if len(core.transports) >= core.limits.max_transports:
             raise LimitReached(f"this node has {core.limits.max_transports} transports, its limit; use another node")
-        return router, core.new_id(core.transports, "transport", transport_id)
+        return router, core.new_id(core.transports, "transport", transport_id), place(core.lane_loads(), router.home)
 
     def _endpoint_of(self, transport: Transport) -> Endpoint:
         return self._core.transports[transport.id]

@@ -48,20 +48,20 @@ class Consumer:
     def pause(self) -> None:
         """Stop sending to this viewer."""
         if not self.paused:
-            self.transport.router.plane.pause_consumer(self.handle)
+            self.transport.plane.pause_consumer(self.handle)
             self.paused = True
 
     def resume(self, now: int) -> None:
         """Send again, from a keyframe on. One that was not paused asks for a keyframe anew: its viewer starts over."""
         if self.paused:
-            self.transport.router.plane.resume_consumer(self.handle, now)
+            self.transport.plane.resume_consumer(self.handle, now)
             self.paused = False
         self.request_key_frame(now)
 
     def request_key_frame(self, now: int) -> None:
         """Ask the sender, merged with other viewers' requests. Audio has none; a paused one is not worth one."""
         if self.producer.kind == "video" and not self.paused and not self.producer.paused:
-            self.transport.router.plane.request_keyframe(self.handle, now)
+            self.transport.plane.request_keyframe(self.handle, now)
 
     def set_preferred_layers(self, spatial: int, temporal: int | None) -> None:
         """Which layer the viewer asks for. A producer with a single layer has nothing to choose from: any wish is met.

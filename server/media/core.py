@@ -21,6 +21,7 @@ from server.errors import BadPacket, LocalError
 from server.media.errors import AlreadyExists, Broken, InvalidArgument, NotFound
 from server.media.events import CloseReason, MediaEvent
 from server.media.limits import MediaLimits
+from server.media.placement import least_loaded
 from server.media.plain_transport import PlainTransport
 from server.media.router import Router
 from server.media.transport import Shared, Transport
@@ -60,7 +61,8 @@ class Endpoint(Protocol):
 class MediaCore:
     """Routers, transports, producers and consumers by id, and where each datagram belongs.
 
-    `planes` and `candidates` are in lane order. `on_defect(what, error)` is called once for every broken invariant.
+    `planes` (linked when there are several) and `candidates` are in lane order. `on_defect(what, error)` is called once
+    for every broken invariant.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class MediaCore:
         self.defects = 0  # broken invariants, each of which has cost a transport
         self.stopping = False
         self._on_defect = on_defect
+        self._placed = [0] * len(self.planes)  # by lane: transports
         self._fragments: dict[str, str] = {}  # our username fragment to transport id
         self._fragments_of: dict[str, tuple[str, ...]] = {}  # by transport id
         self._output: deque[tuple[int, Path, bytes]] = deque()
@@ -145,12 +148,12 @@ class MediaCore:
         """What a plane said. One that arrives after its entity was closed means nothing any more."""
         if isinstance(event, RemoteLearned):
             for endpoint in self.transports.values():
-                here = (endpoint.media.router.lane, endpoint.media.handle) == (lane, event.transport)
+                here = (endpoint.media.lane, endpoint.media.handle) == (lane, event.transport)
                 if here and isinstance(endpoint, PlainTransport):
                     endpoint.learned(Address(*event.address))
         else:
             for producer in self.shared.producers.values():
-                if producer.transport.router.lane == lane and producer.handle == event.producer:
+                if producer.transport.lane == lane and producer.handle == event.producer:
                     producer.started_ssrcs[event.encoding] = event.ssrc
 
     def path_lost(self, lane: int, socket: int, address: PlaneAddress, now: int) -> None:
@@ -169,10 +172,14 @@ class MediaCore:
         """Whether ICE has validated this path for some transport."""
         return (lane, Path(socket, Address(*address))) in self.shared.routes
 
-    def least_loaded_lane(self) -> int:
-        """Where the next router goes: the lane with the fewest streams, then the fewest routers."""
-        routers = Counter(router.lane for router in self.routers.values())
-        return min(range(len(self.planes)), key=lambda lane: (self.shared.streams[lane], routers[lane]))
+    def lane_loads(self) -> list[int]:
+        """By lane, what placement.py goes by."""
+        return [streams + placed for streams, placed in zip(self.shared.streams, self._placed, strict=True)]
+
+    def new_home(self) -> int:
+        """For the next router: the least loaded lane, counting the routers at home there too."""
+        homes = Counter(router.home for router in self.routers.values())
+        return least_loaded([load + homes[lane] for lane, load in enumerate(self.lane_loads())])
 
     def new_id(self, registry: Mapping[str, object], what: str, wanted: str) -> str:
         """`wanted` if it is free, a random one if it is empty. Raises AlreadyExists or InvalidArgument."""
@@ -187,6 +194,7 @@ class MediaCore:
     def adopt(self, endpoint: Endpoint, now: int) -> None:
         """Take in a transport just made."""
         self.transports[endpoint.id] = endpoint
+        self._placed[endpoint.media.lane] += 1
         endpoint.media.router.transports[endpoint.id] = endpoint
         self.settle(endpoint, now)
 
@@ -195,7 +203,7 @@ class MediaCore:
         if endpoint.id not in self.transports:
             return
         with self._contained(endpoint, now):
-            lane = endpoint.media.router.lane
+            lane = endpoint.media.lane
             self._output.extend((lane, path, datagram) for path, datagram in endpoint.drain(now))
             while self.shared.displaced:
                 self._lose_path(*self.shared.displaced.popleft(), now)
@@ -208,8 +216,9 @@ class MediaCore:
 
     def discard(self, endpoint: Endpoint, reason: CloseReason, now: int) -> None:
         """Close a transport with everything on it. Even a broken one is gone afterwards."""
-        lane = endpoint.media.router.lane
-        self.transports.pop(endpoint.id, None)
+        lane = endpoint.media.lane
+        if self.transports.pop(endpoint.id, None) is not None:
+            self._placed[lane] -= 1
         endpoint.media.router.transports.pop(endpoint.id, None)
         self._note_fragments(endpoint.id, ())
         self._due_of.pop(endpoint.id, None)
@@ -248,7 +257,7 @@ class MediaCore:
         else:
             raise BadPacket("not-stun-or-dtls")
         endpoint = self.transports.get(transport_id) if transport_id is not None else None
-        if not isinstance(endpoint, WebRtcTransport) or endpoint.media.router.lane != lane:
+        if not isinstance(endpoint, WebRtcTransport) or endpoint.media.lane != lane:
             raise BadPacket(reason)
         return endpoint, kind
 

@@ -48,7 +48,7 @@ class PlainTransport:
             _, size = suite(crypto_suite)
             self.srtp_parameters = SrtpParameters(crypto_suite, shared.rng.randbytes(size))
         if comedia:
-            media.router.plane.admit_any(media.handle, socket, comedia=True)
+            media.plane.admit_any(media.handle, socket, comedia=True)
 
     @property
     def id(self) -> str:
@@ -61,7 +61,7 @@ class PlainTransport:
             raise WrongState(f"transport {self.id} is connected already; create another for another remote")
         remote = self._remote_address(host, port)
         profile = self._remote_profile(srtp)
-        plane = self.media.router.plane
+        plane = self.media.plane
         if profile is not None and srtp is not None and self.srtp_parameters is not None:
             plane.set_keys(self.media.handle, profile, self.srtp_parameters.key, srtp.key)
         if remote is not None:
@@ -88,9 +88,9 @@ class PlainTransport:
     def close(self, reason: CloseReason, now: int) -> list[tuple[Path, bytes]]:
         """Take everything out of the plane and give the socket back."""
         if self.remote is not None and not self.comedia:
-            self.media.router.plane.dismiss(self.socket, self.remote)
+            self.media.plane.dismiss(self.socket, self.remote)
         self.media.close()
-        self._shared.events.append(SocketReleased(self.media.router.lane, self.socket))
+        self._shared.events.append(SocketReleased(self.media.lane, self.socket))
         self._shared.events.append(EntityClosed(EntityKind.TRANSPORT, self.id, reason))
         return []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rtpfwd.params import Handle
@@ -9,8 +10,18 @@ from server.rtc.ortc import RtpMapping
 from server.rtc.parameters import MediaKind, RtpParameters
 
 if TYPE_CHECKING:
+    from rtpfwd.plane import Plane
     from server.media.consumer import Consumer
     from server.media.transport import Transport
+
+
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """A producer as consumers on another lane than its own see it."""
+
+    plane: Plane
+    handle: Handle
+    streams: int  # that it counts for on that lane
 
 
 class Producer:
@@ -39,13 +50,16 @@ class Producer:
         self.handle = handle
         self.paused = paused
         self.consumers: dict[str, Consumer] = {}  # by id, on any transport of the router
+        self.mirrors: dict[int, Mirror] = {}  # by lane: where it has viewers beside its own
         self.started_ssrcs: dict[int, int] = {}  # encoding index to the SSRC that was seen
 
     def pause(self) -> bool:
         """Stop forwarding to every consumer. False when it was paused already."""
         if self.paused:
             return False
-        self.transport.router.plane.pause_producer(self.handle)
+        self.transport.plane.pause_producer(self.handle)
+        for mirror in self.mirrors.values():
+            mirror.plane.pause_producer(mirror.handle)
         self.paused = True
         return True
 
@@ -53,7 +67,9 @@ class Producer:
         """Forward again; running video consumers ask for a keyframe. False when it was not paused."""
         if not self.paused:
             return False
-        self.transport.router.plane.resume_producer(self.handle, now)
+        self.transport.plane.resume_producer(self.handle, now)
+        for mirror in self.mirrors.values():
+            mirror.plane.resume_producer(mirror.handle, now)
         self.paused = False
         return True
 
@@ -70,4 +86,5 @@ class Producer:
             "encodings": len(self.rtp_parameters.encodings),
             "startedEncodings": sorted(self.started_ssrcs),
             "consumerIds": list(self.consumers),
+            "mirroredOnLanes": sorted(self.mirrors),
         }

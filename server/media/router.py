@@ -1,4 +1,4 @@
-"""Router: one call's part on one node. It fixes the codecs, and the lane that all its transports share."""
+"""Router: one call's part on one node. It fixes the codecs, and the lane that its transports prefer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from server.rtc.parameters import RtpCapabilities
 
 if TYPE_CHECKING:
-    from rtpfwd.plane import Plane
     from server.media.core import Endpoint
     from server.media.producer import Producer
 
@@ -15,10 +14,9 @@ if TYPE_CHECKING:
 class Router:
     """Producers of one router can be consumed on its transports. Closed through MediaCore, with its transports."""
 
-    def __init__(self, router_id: str, lane: int, plane: Plane, rtp_capabilities: RtpCapabilities) -> None:
+    def __init__(self, router_id: str, home: int, rtp_capabilities: RtpCapabilities) -> None:
         self.id = router_id
-        self.lane = lane
-        self.plane = plane
+        self.home = home  # a lane: see placement.py
         self.rtp_capabilities = rtp_capabilities
         self.transports: dict[str, Endpoint] = {}  # by id
         self.producers: dict[str, Producer] = {}  # by id, of all its transports
@@ -27,7 +25,7 @@ class Router:
         """For people and tools: what it holds, by id."""
         return {
             "id": self.id,
-            "lane": self.lane,
+            "home": self.home,
             "transportIds": list(self.transports),
             "producerIds": list(self.producers),
             "codecs": [codec.mime_type for codec in self.rtp_capabilities.codecs],

@@ -76,14 +76,14 @@ def transport_row(transport: Endpoint) -> StatsRow:
             "dtls_state": transport.dtls_state,
         }
     own = {"producers": float(len(media.producers)), "consumers": float(len(media.consumers))}
-    return _row("transport", transport.id, media.router.plane.transport_stats(media.handle), own, labels)
+    return _row("transport", transport.id, media.plane.transport_stats(media.handle), own, labels)
 
 
 def producer_rows(producer: Producer) -> list[StatsRow]:
     """The producer and each of its encodings."""
     own = {"consumers": float(len(producer.consumers)), "paused": float(producer.paused)}
     rows = [StatsRow("producer", producer.id, own, {"kind": producer.kind, "type": producer.type})]
-    for index, figures in enumerate(producer.transport.router.plane.producer_stats(producer.handle)):
+    for index, figures in enumerate(producer.transport.plane.producer_stats(producer.handle)):
         encoding = producer.rtp_parameters.encodings[index]
         labels = {"kind": producer.kind, "rid": encoding.rid or ""}
         rows.append(_row("inbound-rtp", producer.id, figures, {"encoding": float(index)}, labels))
@@ -98,7 +98,7 @@ def consumer_rows(consumer: Consumer) -> list[StatsRow]:
         "priority": float(consumer.priority),
     }
     labels = {"kind": consumer.producer.kind, "producer_id": consumer.producer.id}
-    figures = consumer.transport.router.plane.consumer_stats(consumer.handle)
+    figures = consumer.transport.plane.consumer_stats(consumer.handle)
     return [
         StatsRow("consumer", consumer.id, own, labels),
         _row("outbound-rtp", consumer.id, figures, {}, {"kind": consumer.producer.kind}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from random import Random
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -13,11 +14,15 @@ from server.media.errors import InvalidArgument, LimitReached
 from server.media.events import CloseReason, EntityClosed, EntityKind, MediaEvent
 from server.media.limits import MediaLimits
 from server.media.plane_params import consumer_params, producer_params, signalled_ssrcs, stream_count
-from server.media.producer import Producer
+from server.media.producer import Mirror, Producer
 from server.media.router import Router
 from server.rtc import ortc
 from server.rtc.ice_lite import Path
 from server.rtc.parameters import MediaKind, RtpCapabilities, RtpParameters
+
+if TYPE_CHECKING:
+    from rtpfwd.params import Handle
+    from rtpfwd.plane import Plane
 
 # mediasoup-client gives these to m-sections that it adds by itself: bandwidth probes and data channels.
 _RESERVED_MIDS = {"probator", "datachannel"}
@@ -41,13 +46,17 @@ class Shared:
 class Transport:
     """The media of one remote endpoint: its half of a WebRtcTransport or PlainTransport."""
 
-    def __init__(self, transport_id: str, router: Router, shared: Shared, *, srtp: bool) -> None:
+    def __init__(
+        self, transport_id: str, router: Router, shared: Shared, lane: int, plane: Plane, *, srtp: bool
+    ) -> None:
         self.id = transport_id
         self.router = router
+        self.lane = lane
+        self.plane = plane
         try:
-            self.handle = router.plane.add_transport(srtp=srtp)
+            self.handle = plane.add_transport(srtp=srtp)
         except RuntimeError as full:
-            raise LimitReached(f"lane {router.lane}: {full}; use another node") from full
+            raise LimitReached(f"lane {lane}: {full}; use another node") from full
         self.producers: dict[str, Producer] = {}
         self.consumers: dict[str, Consumer] = {}
         # The first producer's CNAME stays for all of them: sources of one participant share it (RFC 3550, 6.5.1).
@@ -75,11 +84,11 @@ class Transport:
             )
         streams = self._reserve(stream_count(params))
         try:
-            handle = self.router.plane.add_producer(self.handle, params)
+            handle = self.plane.add_producer(self.handle, params)
         except ValueError as refused:
             raise InvalidArgument(f"producer on transport {self.id}: {refused}") from refused
         except RuntimeError as full:
-            raise LimitReached(f"lane {self.router.lane}: {full}; use another node") from full
+            raise LimitReached(f"lane {self.lane}: {full}; use another node") from full
         self.cname = cname
         self._ssrcs_received = ssrcs
         producer = Producer(
@@ -118,11 +127,13 @@ class Transport:
         params = consumer_params(producer.mapping, producer.consumable, rtp, paused=paused)
         streams = self._reserve(stream_count(params))
         try:
-            handle = self.router.plane.add_consumer(self.handle, producer.handle, params, now)
+            handle = self.plane.add_consumer(self.handle, self._source(producer, now), params, now)
         except ValueError as refused:
+            self._drop_unused_mirror(producer)
             raise InvalidArgument(f"consumer on transport {self.id}: {refused}") from refused
         except RuntimeError as full:
-            raise LimitReached(f"lane {self.router.lane}: {full}; use another node") from full
+            self._drop_unused_mirror(producer)
+            raise LimitReached(f"lane {self.lane}: {full}; use another node") from full
         self._next_mid = next_mid
         consumer = Consumer(consumer_id, self, producer, rtp, handle, paused=paused)
         self.consumers[consumer_id] = producer.consumers[consumer_id] = consumer
@@ -134,15 +145,16 @@ class Transport:
         """With the consumers of it, wherever they are."""
         for consumer in list(producer.consumers.values()):
             consumer.transport.close_consumer(consumer, CloseReason.PRODUCER_CLOSED)
-        self.router.plane.remove_producer(producer.handle)
+        self.plane.remove_producer(producer.handle)
         del self.producers[producer.id], self.router.producers[producer.id], self._shared.producers[producer.id]
         self._release(producer.id)
         self._shared.events.append(EntityClosed(EntityKind.PRODUCER, producer.id, reason))
 
     def close_consumer(self, consumer: Consumer, reason: CloseReason) -> None:
         """Stop sending it for good."""
-        self.router.plane.remove_consumer(consumer.handle)
+        self.plane.remove_consumer(consumer.handle)
         del self.consumers[consumer.id], consumer.producer.consumers[consumer.id], self._shared.consumers[consumer.id]
+        self._drop_unused_mirror(consumer.producer)
         self._release(consumer.id)
         self._shared.events.append(EntityClosed(EntityKind.CONSUMER, consumer.id, reason))
 
@@ -152,7 +164,7 @@ class Transport:
             self.close_consumer(consumer, CloseReason.PARENT_CLOSED)
         for producer in list(self.producers.values()):
             self.close_producer(producer, CloseReason.PARENT_CLOSED)
-        self.router.plane.remove_transport(self.handle)
+        self.plane.remove_transport(self.handle)
 
     def forget(self) -> None:
         """Leave the registries without touching the plane: the last resort when closing itself is broken."""
@@ -170,10 +182,32 @@ class Transport:
         return {
             "id": self.id,
             "routerId": self.router.id,
-            "lane": self.router.lane,
+            "lane": self.lane,
             "producerIds": list(self.producers),
             "consumerIds": list(self.consumers),
         }
+
+    def _source(self, producer: Producer, now: int) -> Handle:
+        """The producer on this transport's lane: itself, or its mirror, made when the first viewer comes."""
+        if producer.transport.lane == self.lane:
+            return producer.handle
+        if self.lane not in producer.mirrors:
+            streams = self._reserve(len(producer.rtp_parameters.encodings))
+            mirror = self.plane.mirror_producer(producer.transport.plane, producer.handle, now)
+            if producer.paused:
+                self.plane.pause_producer(mirror)
+            producer.mirrors[self.lane] = Mirror(self.plane, mirror, streams)
+            self._shared.streams[self.lane] += streams
+        return producer.mirrors[self.lane].handle
+
+    def _drop_unused_mirror(self, producer: Producer) -> None:
+        """After the last viewer on this lane has gone."""
+        if self.lane not in producer.mirrors:
+            return
+        if not any(consumer.transport.lane == self.lane for consumer in producer.consumers.values()):
+            mirror = producer.mirrors.pop(self.lane)
+            self.plane.remove_producer(mirror.handle)
+            self._shared.streams[self.lane] -= mirror.streams
 
     def _choose_mid(self, wanted: str) -> tuple[str, int]:
         """The MID of a new consumer and the counter after it. MIDs are never reused: a client keeps old ones."""
@@ -198,13 +232,13 @@ class Transport:
 
     def _reserve(self, streams: int) -> int:
         limit = self._shared.limits.max_streams
-        if self._shared.streams[self.router.lane] + streams > limit:
-            raise LimitReached(f"lane {self.router.lane} forwards {limit} streams, its limit; use another node")
+        if self._shared.streams[self.lane] + streams > limit:
+            raise LimitReached(f"lane {self.lane} forwards {limit} streams, its limit; use another node")
         return streams
 
     def _keep(self, owner_id: str, streams: int) -> None:
         self._streams[owner_id] = streams
-        self._shared.streams[self.router.lane] += streams
+        self._shared.streams[self.lane] += streams
 
     def _release(self, owner_id: str) -> None:
-        self._shared.streams[self.router.lane] -= self._streams.pop(owner_id)
+        self._shared.streams[self.lane] -= self._streams.pop(owner_id)

@@ -194,7 +194,7 @@ class WebRtcTransport:
             if isinstance(event, DtlsConnected):
                 self._shared.handshakes["connected"] += 1
                 keys = event.keys
-                self.media.router.plane.set_keys(self.media.handle, SrtpProfile(keys.profile), keys.send, keys.recv)
+                self.media.plane.set_keys(self.media.handle, SrtpProfile(keys.profile), keys.send, keys.recv)
             elif isinstance(event, DtlsFailed):
                 self.failure = event.reason
                 self._shared.handshakes[event.reason] += 1
@@ -213,31 +213,31 @@ class WebRtcTransport:
 
     def _admit(self, path: Path) -> None:
         self._paths.add(path)
-        route = (self.media.router.lane, path)
+        route = (self.media.lane, path)
         before = self._shared.routes.get(route, self.id)
         if before != self.id:
             # It has to prove the path anew: else one who forges a source address could keep another's for good.
             self._shared.displaced.append((before, path))
         self._shared.routes[route] = self.id
-        self.media.router.plane.admit(self.media.handle, path.socket, path.remote)
+        self.media.plane.admit(self.media.handle, path.socket, path.remote)
 
     def _select(self, path: Path, now: int) -> None:
         self._selected = path
-        self.media.router.plane.set_remote(self.media.handle, path.socket, path.remote)
+        self.media.plane.set_remote(self.media.handle, path.socket, path.remote)
         self._start_dtls(now)
 
     def _drop(self, path: Path) -> None:
         self._paths.discard(path)
         if self._selected == path:
             self._selected = None
-            self.media.router.plane.set_remote(self.media.handle, path.socket, None)
+            self.media.plane.set_remote(self.media.handle, path.socket, None)
         if self._last_heard == path:
             self._last_heard = None
-        lane = self.media.router.lane
+        lane = self.media.lane
         # A remote that began anew from the same port has proved the path to another transport since: then it is theirs.
         if self._shared.routes.get((lane, path)) == self.id:
             del self._shared.routes[lane, path]
-            self.media.router.plane.dismiss(path.socket, path.remote)
+            self.media.plane.dismiss(path.socket, path.remote)
             self._shared.events.append(PathClosed(lane, path.socket, path.remote))
 
     def _end(self, reason: CloseReason) -> None:

@@ -78,17 +78,20 @@ class View:
 
 
 class World:
-    """One node with one lane and one router."""
+    """One node with one router."""
 
-    def __init__(self, *, seed: int) -> None:
+    def __init__(self, *, seed: int, lanes: int = 1) -> None:
         self.now = _BEGINNING
         self.defects: list[tuple[str, BaseException]] = []
         self.events: list[MediaEvent] = []
         self.visitors: list[Visitor] = []
-        self.plane = Plane(seed=seed)
+        self.planes = [Plane(seed=seed + lane) for lane in range(lanes)]
+        self.plane = self.planes[0]
+        if lanes > 1:
+            from rtpfwd.plane import link_planes; link_planes(self.planes)
         self.core = MediaCore(
-            [self.plane],
-            [()],
+            self.planes,
+            [()] * lanes,
             certificate=shared_certificate(),
             on_defect=lambda what, error: self.defects.append((what, error)),
             rng=random.Random(seed),
@@ -109,7 +112,8 @@ class World:
         number = len(self.visitors) + 1
         transport = self.commands.create_webrtc_transport(self.router.id, f"transport-{number}", self.now)
         seed = self._random.getrandbits(32)
-        connection = PeerConnection(server=SERVER, seed=seed, role=role, profiles=profiles)
+        server = Address("udp", SERVER.host, SERVER.port + transport.media.lane)
+        connection = PeerConnection(server=server, seed=seed, role=role, profiles=profiles)
         fingerprint = connection.certificate.fingerprint
         self.commands.connect_webrtc_transport(
             transport.id,
@@ -200,7 +204,7 @@ class World:
         return True
 
     def _deadlines(self) -> list[int | None]:
-        due = [self.core.next_timeout(), self.plane.next_timeout()]
+        due = [self.core.next_timeout(), *(plane.next_timeout() for plane in self.planes)]
         for visitor in self.visitors:
             due += [visitor.connection.next_timeout(), visitor.up.next_timeout(), visitor.down.next_timeout()]
         return due
@@ -209,26 +213,29 @@ class World:
         """Everything that is due now."""
         for visitor in self.visitors:
             while (datagram := visitor.up.poll(self.now)) is not None:
-                self.plane.ingest([(0, visitor.address, datagram)], self.now)
+                visitor.transport.media.plane.ingest([(0, visitor.address, datagram)], self.now)
             while (datagram := visitor.down.poll(self.now)) is not None:
                 visitor.connection.receive(datagram, self.now)
             visitor.connection.handle_timeout(self.now)
         self.core.handle_timeout(self.now)
-        self.plane.handle_timeout(self.now)
+        for plane in self.planes:
+            plane.handle_timeout(self.now)
         self._settle()
 
     def _settle(self) -> None:
         """Drain every core until all have only timeouts to say."""
-        while (handed := self.plane.poll_handoff()) is not None:
-            self.core.receive(0, *handed, self.now)
-        while (event := self.plane.poll_event()) is not None:
-            self.core.plane_event(0, event)
+        for lane, plane in enumerate(self.planes):
+            while (handed := plane.poll_handoff()) is not None:
+                self.core.receive(lane, *handed, self.now)
+            while (event := plane.poll_event()) is not None:
+                self.core.plane_event(lane, event)
         by_address = {visitor.address: visitor for visitor in self.visitors}
         while (answer := self.core.poll_transmit()) is not None:
             _, _, destination, datagram = answer
             self._send_down(by_address, destination, datagram)
-        while (output := self.plane.poll_transmit()) is not None:
-            self._send_down(by_address, Address(*output[1]), output[2])
+        for plane in self.planes:
+            while (output := plane.poll_transmit()) is not None:
+                self._send_down(by_address, Address(*output[1]), output[2])
         while (happened := self.core.poll_event()) is not None:
             self.events.append(happened)
         for visitor in self.visitors:

@@ -70,6 +70,8 @@ class Bench:
 
     def __init__(self, lanes: int = 1, limits: MediaLimits | None = None, planes: list[Plane] | None = None) -> None:
         self.planes = planes or [Plane(seed=lane) for lane in range(lanes)]
+        if len(self.planes) > 1:
+            from rtpfwd.plane import link_planes; link_planes(self.planes)
         self.defects: list[tuple[str, BaseException]] = []
         self.core = MediaCore(
             self.planes,

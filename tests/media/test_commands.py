@@ -23,6 +23,7 @@ from server.media.errors import (
 )
 from server.media.events import CloseReason, EntityClosed, EntityKind, ProducerPauseChanged
 from server.media.limits import MediaLimits
+from server.media.placement import STAY
 from server.rtc.ortc import UnsupportedCodec
 from server.rtc.parameters import DtlsFingerprint, DtlsParameters, InvalidParameters, RtpCapabilities, rtp_capabilities
 from tests.media.entities import DTLS, NOW, Bench, opus, simulcast, vp8
@@ -323,7 +324,7 @@ def test_a_viewer_may_use_its_own_numbers():
             seen.append(params)
             return plane.add_consumer(transport, producer, params, now)
 
-    bench.commands.router("room").plane = Watching()
+    bench.commands.transport("carol").media.plane = Watching()
     consumer = bench.commands.consume(
         "carol", "c", "camera", theirs, NOW, paused=False, adopt_viewer_numbers=True, mid="video"
     )
@@ -405,18 +406,56 @@ def test_a_sender_of_ever_new_ssrcs_has_to_make_a_new_transport():
     bench.produce("fresh", "more", opus(ssrc=7000))
 
 
-def test_routers_spread_over_the_lanes_and_their_transports_stay_together():
+def test_routers_spread_over_the_lanes_and_small_calls_stay_together():
     bench = Bench(lanes=3)
     for n in range(3):
         bench.router(f"r{n}")
-    assert sorted(router.lane for router in bench.core.routers.values()) == [0, 1, 2]
+    assert sorted(router.home for router in bench.core.routers.values()) == [0, 1, 2]
     bench.transport("t", "r0")
     bench.transport("u", "r0")
     bench.produce("t", "p")
-    assert {bench.commands.transport(t).media.router.lane for t in ("t", "u")} == {bench.commands.router("r0").lane}
-    busy = bench.commands.router("r0").lane
+    home = bench.commands.router("r0").home
+    assert {bench.commands.transport(t).media.lane for t in ("t", "u")} == {home}
     bench.router("r3")
-    assert bench.commands.router("r3").lane != busy
+    assert bench.commands.router("r3").home != home
+
+
+def test_a_large_call_spreads_and_its_producers_are_mirrored_once_per_lane():
+    bench = Bench(lanes=2)
+    bench.router()
+    bench.transport("source")
+    producer = bench.produce("source", "p")
+    for n in range(30):
+        bench.transport(f"t{n}")
+        bench.consume(f"t{n}", f"c{n}", "p")
+    lanes = [bench.commands.transport(f"t{n}").media.lane for n in range(30)]
+    assert set(lanes) == {0, 1}
+    assert abs(bench.core.lane_loads()[0] - bench.core.lane_loads()[1]) <= STAY + 2
+    away = 1 - producer.transport.lane
+    assert set(producer.mirrors) == {away}
+    for n in range(30):
+        bench.commands.close(EntityKind.TRANSPORT, f"t{n}", NOW)
+    assert producer.mirrors == {}
+    bench.commands.close(EntityKind.TRANSPORT, "source", NOW)
+    assert bench.core.lane_loads() == [0, 0]
+    assert [plane.counters()["streams"] for plane in bench.planes] == [0, 0]
+
+
+def test_closing_a_mirrored_producer_closes_its_consumers_on_every_lane():
+    bench = Bench(lanes=2)
+    bench.router()
+    bench.transport("source")
+    bench.produce("source", "p")
+    for n in range(30):
+        bench.transport(f"t{n}")
+        bench.consume(f"t{n}", f"c{n}", "p")
+    bench.commands.pause(EntityKind.PRODUCER, "p", NOW)
+    bench.commands.resume(EntityKind.PRODUCER, "p", NOW)
+    bench.commands.close(EntityKind.PRODUCER, "p", NOW)
+    closed = {event.id for event in bench.events() if isinstance(event, EntityClosed)}
+    assert closed == {"p", *(f"c{n}" for n in range(30))}
+    assert [plane.counters()["streams"] for plane in bench.planes] == [0, 0]
+    assert bench.defects == []
 
 
 def test_a_producer_is_consumed_within_its_router_only():

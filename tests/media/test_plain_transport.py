@@ -17,7 +17,7 @@ GCM, CM = "AEAD_AES_128_GCM", "AES_CM_128_HMAC_SHA1_80"
 def bench(*, comedia: bool = False, suite: str = "") -> Bench:
     made = Bench()
     made.router()
-    made.commands.create_plain_transport("room", "p", 3, LOCAL, NOW, comedia=comedia, crypto_suite=suite)
+    made.commands.create_plain_transport("room", "p", 0, 3, LOCAL, NOW, comedia=comedia, crypto_suite=suite)
     return made
 
 
@@ -87,4 +87,4 @@ def test_closing_gives_the_socket_back():
     made.commands.close(EntityKind.TRANSPORT, "p", NOW)
     assert [event for event in made.events() if isinstance(event, SocketReleased)] == [SocketReleased(0, 3)]
     # The same socket id can be taken again.
-    made.commands.create_plain_transport("room", "q", 3, LOCAL, NOW, comedia=True, crypto_suite="")
+    made.commands.create_plain_transport("room", "q", 0, 3, LOCAL, NOW, comedia=True, crypto_suite="")
