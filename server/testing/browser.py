@@ -92,6 +92,16 @@ class PeerConnection:
         self._output: deque[bytes] = deque()
         self.own_ssrc = self._random.randrange(1, 1 << 31)
 
+    @property
+    def username_fragment(self) -> str:
+        """Our ICE user name fragment, for a server that wants to know it."""
+        return self._fragment
+
+    @property
+    def password(self) -> str:
+        """Our ICE password, for a server that checks us too."""
+        return self._password
+
     def connect(self, username_fragment: str, password: str, fingerprint: Fingerprint, now: int) -> None:
         """Start checking; again with new credentials restarts ICE."""
         self._remote_ice = (username_fragment, password)
@@ -171,6 +181,10 @@ class PeerConnection:
 
     # ---- ICE ----
 
+    @property
+    def _remote_fragment(self) -> str:
+        return self._remote_ice[0] if self._remote_ice is not None else ""
+
     def _check(self, now: int) -> None:
         assert self._remote_ice is not None
         fragment, password = self._remote_ice
@@ -190,6 +204,12 @@ class PeerConnection:
 
     def _receive_stun(self, data: bytes, now: int) -> None:
         message = stun.parse_untrusted(data)
+        if message.message_class is stun.Class.REQUEST:
+            # Our node is ICE-lite and asks nothing; a full agent wants to see that its checks arrive.
+            asked = f"{self._fragment}:{self._remote_fragment}"
+            if message.username == asked and message.check_integrity(self._password):
+                self._output.append(stun.build_success(message.transaction_id, self.server, self._password))
+            return
         if message.transaction_id not in self._transactions or message.message_class is not stun.Class.SUCCESS:
             return
         assert self._remote_ice is not None

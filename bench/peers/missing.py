@@ -1,0 +1,31 @@
+"""What a peer needs and does not have."""
+
+from __future__ import annotations
+
+import shutil
+from importlib import import_module
+from types import ModuleType
+
+from bench.errors import BenchError
+
+
+class PeerMissing(BenchError):
+    """A peer, or something that drives it, is not installed. The message says how to get it."""
+
+
+def require_program(name: str, how: str) -> str:
+    """The path of a program on PATH. `how`: a sentence on how to get it."""
+    path = shutil.which(name)
+    if path is None:
+        raise PeerMissing(f"{name} is not on PATH. {how}")
+    return path
+
+
+def require_package(module: str, package: str) -> ModuleType:
+    """A Python module that only comparing needs."""
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise PeerMissing(
+            f"the Python package {package} is not installed. Run: pip install 'sightline[peers]', or {package} alone"
+        ) from error
