@@ -3,7 +3,7 @@
 
 PY := .venv/bin/python
 
-.PHONY: run test check lint bench fuzz debug compile web wheel protos lock format clean
+.PHONY: run test sanitize check lint bench fuzz debug compile web wheel protos lock format clean
 
 run:            ## set up everything and start it on http://localhost:3000
 	@sh ops/setup.sh run
@@ -13,6 +13,11 @@ test:           ## everything: unit, scenarios, browsers, foreign clients
 	@sh ops/setup.sh test
 	@$(PY) -m pytest $(ARGS)
 	@. ops/node-path.sh && cd web && npm test --silent
+	@[ -n "$(ARGS)" ] || sh ops/sanitize.sh
+
+sanitize:       ## the plane's tests under AddressSanitizer and UndefinedBehaviorSanitizer (part of `make test`)
+	@sh ops/setup.sh dev
+	@sh ops/sanitize.sh $(ARGS)
 
 check:          ## the fast loop, under two minutes: lint and every test that drives no browser
 	@sh ops/setup.sh dev

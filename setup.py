@@ -1,6 +1,7 @@
 """The compiled part of Sightline: every .pyx below rtpfwd/ and bench/ is one extension. The rest: pyproject.toml.
 
-RTPFWD_DEBUG=1 builds with bounds checks, line tracing (for coverage) and no optimisation. A wheel also carries the
+RTPFWD_DEBUG=1 builds with bounds checks, line tracing (for coverage) and no optimisation; RTPFWD_SANITIZE=1 with
+AddressSanitizer and UndefinedBehaviorSanitizer (ops/sanitize.sh). A wheel also carries the
 built web client, so that an installed `sightline up` needs neither a compiler nor Node.js.
 """
 
@@ -15,6 +16,8 @@ from setuptools import Extension, setup
 from setuptools.command.build_py import build_py
 
 DEBUG = os.environ.get("RTPFWD_DEBUG") == "1"
+SANITIZE = os.environ.get("RTPFWD_SANITIZE") == "1"
+SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 WEB_EXPORT = Path("web/out")
 
 DIRECTIVES = {
@@ -29,6 +32,13 @@ DIRECTIVES = {
 }
 
 
+def compile_flags() -> list[str]:
+    """By kind of build."""
+    if SANITIZE:
+        return ["-O1", "-g", "-fno-omit-frame-pointer", "-fno-strict-aliasing", *SANITIZERS]
+    return ["-O0", "-g"] if DEBUG else ["-O3", "-fno-strict-aliasing"]
+
+
 def extensions() -> list[Extension]:
     """One extension per .pyx, named by its path."""
     found = sorted(path for root in ("rtpfwd", "bench") for path in Path(root).rglob("*.pyx"))
@@ -37,7 +47,8 @@ def extensions() -> list[Extension]:
             ".".join(path.with_suffix("").parts),
             [str(path)],
             define_macros=[("CYTHON_TRACE_NOGIL", "1"), ("CYTHON_USE_SYS_MONITORING", "0")] if DEBUG else [],
-            extra_compile_args=["-O0", "-g"] if DEBUG else ["-O3", "-fno-strict-aliasing"],
+            extra_compile_args=compile_flags(),
+            extra_link_args=SANITIZERS if SANITIZE else [],
         )
         for path in found
     ]
