@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from dataclasses import dataclass, field
 
 from server.errors import LocalError
 from server.media.limits import MediaLimits
+
+
+MAX_LANES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +24,7 @@ class MediaConfig:
 
     listen_host: str = ""  # empty: every IPv6 and IPv4 address
     media_port: int = 0
-    lanes: int = 1
+    lanes: int = 1  # 0: one for each CPU that this process may use
     announced: tuple[str, ...] = ()
     node_id: str = ""  # empty: random
     tcp: bool = True  # ICE-TCP (RFC 6544) beside UDP
@@ -38,18 +42,25 @@ class MediaConfig:
             _require_ip("announced", address)
             if ipaddress.ip_address(address).is_unspecified:
                 raise LocalError(f"announced: {address} is a wildcard; name an address that viewers can reach")
-        if not 1 <= self.lanes <= 64:
-            raise LocalError(f"lanes: {self.lanes} is not in 1 … 64; one lane per core that may forward is plenty")
-        last = self.media_port + self.lanes - 1
+        if not 0 <= self.lanes <= MAX_LANES:
+            raise LocalError(
+                f"lanes: {self.lanes} is not in 1 … {MAX_LANES}; one for each core is plenty, and what 0 takes"
+            )
+        last = self.media_port + self.lane_count - 1
         if not 0 <= self.media_port <= 65535 or last > 65535:
             raise LocalError(
-                f"media_port: {self.media_port} with {self.lanes} lane(s) leaves the range 1 … 65535; "
+                f"media_port: {self.media_port} with {self.lane_count} lane(s) leaves the range 1 … 65535; "
                 "choose a lower port, or 0 for any free one"
             )
         if self.socket_buffer_bytes < 65536:
             raise LocalError(f"socket_buffer_bytes: {self.socket_buffer_bytes} is under 65536; packets would be lost")
         if self.consent_timeout_ns < 1_000_000_000:
             raise LocalError("consent_timeout_ns: under one second every network hiccup would end the call")
+
+    @property
+    def lane_count(self) -> int:
+        """How many lanes that is on this machine."""
+        return self.lanes or min(len(os.sched_getaffinity(0)), MAX_LANES)
 
 
 def _require_ip(option: str, text: str) -> None:

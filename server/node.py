@@ -77,7 +77,7 @@ async def serve_node(
     limits = config.limits
     # A plane admits four addresses per transport on average. Twice the transports make room for eight each.
     places = min(2 * limits.max_transports, 65536)
-    planes = [Plane(max_transports=places, max_streams=limits.max_streams) for _ in range(config.lanes)]
+    planes = [Plane(max_transports=places, max_streams=limits.max_streams) for _ in range(config.lane_count)]
     core = MediaCore(
         planes,
         [ice_candidates(addresses, bound.port, tcp=bound.tcp is not None) for bound in bounds],
@@ -129,7 +129,7 @@ def _open_ports(config: MediaConfig) -> list[BoundPort]:
     """One per lane; none stays open when one can't be had."""
     with ExitStack() as stack:
         bounds: list[BoundPort] = []
-        for index in range(config.lanes):
+        for index in range(config.lane_count):
             port = config.media_port + index if config.media_port else 0
             bound = open_port(config.listen_host, port, tcp=config.tcp, buffer_bytes=config.socket_buffer_bytes)
             stack.callback(bound.close)
