@@ -11,12 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from bench.errors import BenchError
+from bench.peers.viewer import viewer_capabilities
 from bench.target import LocalEnd, ServerEnd
 from protos import media_pb2 as pb
 from server.control import convert
 from server.errors import LocalError
-from server.rtc import uris
-from server.rtc.capabilities import router_capabilities
 from server.rtc.certificate import Fingerprint
 from server.rtc.parameters import RtpCodecParameters, RtpEncodingParameters, RtpParameters
 from signaling.sdp import Answered, Offer, SdpError, parse_untrusted, produce_parameters, write_answer
@@ -131,19 +130,9 @@ def _sources(encoding: RtpEncodingParameters, cname: str) -> Iterator[str]:
 # ---- a viewer ----
 
 
-def viewer_capabilities() -> pb.RtpCapabilities:
-    """What our viewers take of an offer: every codec, and of the header extensions only the MID.
-
-    Every further extension would be work for the peer, and none of them says anything to a bench.
-    """
-    everything = convert.rtp_capabilities_to_pb(router_capabilities())
-    wanted = [extension for extension in everything.header_extensions if extension.uri == uris.MID]
-    return pb.RtpCapabilities(codecs=everything.codecs, header_extensions=wanted)
-
-
 def answer_offer(local: LocalEnd, offer: Offer) -> tuple[str, Mapping[str, RtpParameters]]:
     """Take all media that a peer offers a viewer. Answers the SDP, and what will come by the mid of its section."""
-    capabilities = viewer_capabilities()
+    capabilities = convert.rtp_capabilities_to_pb(viewer_capabilities())
     answered: list[Answered | None] = []
     streams: dict[str, RtpParameters] = {}
     for section in offer.sections:
