@@ -163,6 +163,7 @@ missing_programs() {
     command -v chromium >/dev/null 2>&1 || printf 'chromium '
     command -v firefox-esr >/dev/null 2>&1 || printf 'firefox-esr '
     command -v ip >/dev/null 2>&1 || printf 'iproute2 '
+    command -v janus >/dev/null 2>&1 || printf 'janus '
     command -v openssl >/dev/null 2>&1 || printf 'openssl '
 }
 

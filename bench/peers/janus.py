@@ -16,7 +16,7 @@ from bench.errors import BenchError
 from bench.peers.descriptions import answer_offer, read_description, server_end, write_offer
 from bench.peers.janus_config import HOW_TO_GET, TUNINGS, Tuning, find_modules, write_configuration
 from bench.peers.janus_session import JanusSession, Jsep, open_session
-from bench.peers.missing import require_package, require_program
+from bench.peers.missing import require_program
 from bench.peers.process import ServerProcess, free_port, open_server
 from bench.target import LocalEnd, Room, ServerEnd, Stream, Subscription
 from server.rtc.parameters import RtpParameters
@@ -122,7 +122,6 @@ class Janus:
 @asynccontextmanager
 async def open_janus(*, address: str, tuning: Tuning = "best", cpu: int | None = None) -> AsyncIterator[Janus]:
     """A Janus for as long as the context lasts. `address`: an IPv4 address of this machine that is not loopback."""
-    require_package("trio_websocket", "trio-websocket")
     program = require_program("janus", HOW_TO_GET)
     modules = find_modules(program)
     version = await _version(program)

@@ -13,9 +13,9 @@ from typing import Any
 
 import msgspec
 import trio
+from trio_websocket import ConnectionClosed, WebSocketConnection, open_websocket
 
 from bench.errors import BenchError
-from bench.peers.missing import require_package
 
 ANSWER_SECONDS = 15
 VIDEOROOM = "janus.plugin.videoroom"
@@ -53,12 +53,11 @@ class Message(msgspec.Struct, frozen=True):
 
 
 def read_message(text: str | bytes) -> Message:
-    """BenchError when it is not what the API documents, or a refusal."""
+    """BenchError when it is not what the API documents."""
     try:
-        message = msgspec.json.decode(text, type=Message)
+        return msgspec.json.decode(text, type=Message)
     except msgspec.DecodeError as error:
         raise BenchError(f"Janus said something that is not in its API's form: {error}") from error
-    return message
 
 
 def refusal(message: Message) -> str | None:
@@ -74,8 +73,8 @@ def refusal(message: Message) -> str | None:
 class JanusSession:
     """One session. Every method raises BenchError when Janus refuses, has gone, or takes longer than 15 s."""
 
-    def __init__(self, socket: Any) -> None:
-        self._socket = socket  # trio_websocket.WebSocketConnection: the package is optional
+    def __init__(self, socket: WebSocketConnection) -> None:
+        self._socket = socket
         self._transactions = (str(number) for number in itertools.count(1))
         self._waiting: dict[str, trio.MemorySendChannel[Message]] = {}
         self._ended: BenchError | None = None
@@ -125,14 +124,13 @@ class JanusSession:
 
     async def serve(self) -> None:
         """Hand replies to who waits for them, until the connection ends. Events that nobody asked for are skipped."""
-        closed = require_package("trio_websocket", "trio-websocket").ConnectionClosed
         try:
             while True:
                 message = read_message(await self._socket.get_message())
                 # The plugin's answer to a request comes after an "ack" of its arrival.
                 if message.janus != "ack" and message.transaction in self._waiting:
                     self._waiting.pop(message.transaction).send_nowait(message)
-        except closed:
+        except ConnectionClosed:
             self._ended = BenchError("Janus has ended the connection")
         finally:
             for waiting in self._waiting.values():
@@ -142,9 +140,8 @@ class JanusSession:
 @asynccontextmanager
 async def open_session(port: int) -> AsyncIterator[JanusSession]:
     """A session over the WebSocket of a Janus on this machine."""
-    websocket = require_package("trio_websocket", "trio-websocket")
     async with (
-        websocket.open_websocket("127.0.0.1", port, "/", use_ssl=False, subprotocols=["janus-protocol"]) as socket,
+        open_websocket("127.0.0.1", port, "/", use_ssl=False, subprotocols=["janus-protocol"]) as socket,
         trio.open_nursery() as nursery,
     ):
         session = JanusSession(socket)

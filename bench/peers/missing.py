@@ -22,10 +22,8 @@ def require_program(name: str, how: str) -> str:
 
 
 def require_package(module: str, package: str) -> ModuleType:
-    """A Python module that only comparing needs."""
+    """A Python module that only this peer needs."""
     try:
         return import_module(module)
     except ImportError as error:
-        raise PeerMissing(
-            f"the Python package {package} is not installed. Run: pip install 'sightline[peers]', or {package} alone"
-        ) from error
+        raise PeerMissing(f"the Python package {package} is not installed. Run: pip install {package}") from error
