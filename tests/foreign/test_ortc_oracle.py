@@ -6,13 +6,10 @@ SSRCs are compared by their distance from the first, all the rest for equality i
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
-import shutil
 import subprocess
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -31,10 +28,10 @@ from server.rtc.parameters import (
     rtp_parameters,
 )
 from server.rtc.scalability import parse_scalability_mode
+from tests.foreign.mediasoup_package import installed
 from tests.foreign.ortc_cases import Cases
 from tests.needs import need_program
 
-HERE = Path(__file__).parent / "ortc_oracle"
 SEED = 20
 CASES = 400
 ERRORS = {"UnsupportedError": ortc.UnsupportedCodec, "TypeError": InvalidParameters, "Error": InvalidParameters}
@@ -49,21 +46,13 @@ Oracle = Callable[[Iterable[tuple[str, list[Json]]]], list[dict[str, Json]]]
 def oracle() -> Oracle:
     """Ask many questions of one Node.js process."""
     node = need_program("node", "nodejs")
-    installed = HERE / "node_modules" / ".installed"
-    locked = hashlib.sha256((HERE / "package-lock.json").read_bytes()).hexdigest()
-    if not installed.exists() or installed.read_text() != locked:
-        npm = need_program("npm")
-        done = subprocess.run([npm, "ci", "--ignore-scripts"], cwd=HERE, capture_output=True, text=True, timeout=300)
-        if done.returncode != 0:
-            shutil.rmtree(HERE / "node_modules", ignore_errors=True)
-            pytest.fail(f"npm ci in {HERE} failed:\n{done.stderr}")
-        installed.write_text(locked)
+    folder = installed()
 
     def ask(questions: Iterable[tuple[str, list[Json]]]) -> list[dict[str, Json]]:
         lines = [json.dumps({"call": call, "args": args}) for call, args in questions]
         done = subprocess.run(
             [node, "oracle.js"],
-            cwd=HERE,
+            cwd=folder,
             input="\n".join(lines),
             capture_output=True,
             text=True,
