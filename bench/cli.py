@@ -16,6 +16,7 @@ from rich.console import Console
 from bench.conditions import conditions
 from bench.errors import BenchError
 from bench.fanout import PROFILES, FanoutSettings, Run, measure
+from bench.record_cli import record
 from bench.report import as_json, print_report, run_conditions, write_json
 
 INVALID_EXIT = 3
@@ -24,6 +25,9 @@ INVALID_EXIT = 3
 @click.group()
 def bench() -> None:
     """Measure a real media node on this machine. Prints figures and their conditions; judges nothing."""
+
+
+bench.add_command(record)
 
 
 def cpu_pair(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int] | None:
