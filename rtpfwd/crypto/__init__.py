@@ -1,0 +1,1 @@
+"""SRTP's arithmetic in C with the CPU's own instructions, behind rtpfwd.srtp. See docs/crypto.md."""
