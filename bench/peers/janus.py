@@ -50,6 +50,7 @@ class JanusRoom:
     def __init__(self, session: JanusSession, room: int) -> None:
         self._session = session
         self._room = room
+        self._handles: dict[str, int] = {}  # of publishers
 
     async def publish(self, local: LocalEnd, parameters: Sequence[tuple[str, RtpParameters]]) -> tuple[str, ServerEnd]:
         """See bench.target.Room."""
@@ -58,10 +59,14 @@ class JanusRoom:
         said, answer = await self._session.ask(handle, body, Jsep("offer", write_offer(local, parameters)))
         if answer is None or answer.type != "answer" or "id" not in said:
             raise BenchError("Janus took the publisher but did not answer its offer")
-        return str(said["id"]), server_end(read_description(answer.sdp))
+        publisher = str(said["id"])
+        self._handles[publisher] = handle
+        return publisher, server_end(read_description(answer.sdp))
 
     async def subscribe(self, local: LocalEnd, publishers: Sequence[str]) -> Subscription:
         """See bench.target.Room."""
+        for publisher in publishers:
+            await self._session.wait_connected(self._handles[publisher])
         handle = await self._session.attach()
         said, jsep = await self._session.ask(
             handle,

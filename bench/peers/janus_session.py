@@ -46,6 +46,7 @@ class Message(msgspec.Struct, frozen=True):
 
     janus: str
     transaction: str = ""
+    sender: int = 0  # the handle that an event is about
     data: _Identity = _Identity()
     plugindata: _PluginData | None = None
     jsep: Jsep | None = None
@@ -77,6 +78,7 @@ class JanusSession:
         self._socket = socket
         self._transactions = (str(number) for number in itertools.count(1))
         self._waiting: dict[str, trio.MemorySendChannel[Message]] = {}
+        self._connected: dict[int, trio.Event] = {}
         self._ended: BenchError | None = None
         self._session_id = 0
 
@@ -87,6 +89,16 @@ class JanusSession:
     async def attach(self) -> int:
         """A new handle of the VideoRoom plugin: one PeerConnection."""
         return (await self._request({"janus": "attach", "plugin": VIDEOROOM})).data.id
+
+    async def wait_connected(self, handle: int) -> None:
+        """Until Janus, too, has this handle's PeerConnection: a publisher is no feed to subscribe to before."""
+        with trio.move_on_after(ANSWER_SECONDS):
+            await self._connection(handle).wait()
+            return
+        raise BenchError(f"Janus has not noticed a publisher's connection within {ANSWER_SECONDS} s")
+
+    def _connection(self, handle: int) -> trio.Event:
+        return self._connected.setdefault(handle, trio.Event())
 
     async def ask(
         self, handle: int, body: Mapping[str, Any], jsep: Jsep | None = None
@@ -123,12 +135,14 @@ class JanusSession:
         return message
 
     async def serve(self) -> None:
-        """Hand replies to who waits for them, until the connection ends. Events that nobody asked for are skipped."""
+        """Hand replies to who waits for them, until the connection ends. Of events only "webrtcup" means something."""
         try:
             while True:
                 message = read_message(await self._socket.get_message())
+                if message.janus == "webrtcup":
+                    self._connection(message.sender).set()
                 # The plugin's answer to a request comes after an "ack" of its arrival.
-                if message.janus != "ack" and message.transaction in self._waiting:
+                elif message.janus != "ack" and message.transaction in self._waiting:
                     self._waiting.pop(message.transaction).send_nowait(message)
         except ConnectionClosed:
             self._ended = BenchError("Janus has ended the connection")
