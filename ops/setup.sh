@@ -165,6 +165,7 @@ missing_programs() {
     command -v ip >/dev/null 2>&1 || printf 'iproute2 '
     command -v janus >/dev/null 2>&1 || printf 'janus '
     command -v openssl >/dev/null 2>&1 || printf 'openssl '
+    command -v tcpdump >/dev/null 2>&1 || printf 'tcpdump '
 }
 
 ready_test_programs() {
