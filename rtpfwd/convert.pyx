@@ -7,14 +7,18 @@ from libc.string cimport memcmp, memcpy, memset
 
 from rtpfwd.header cimport header_plan_init, header_plan_map, header_plan_set_mid
 from rtpfwd.names cimport codec_of, extension_kind
+from rtpfwd.recv_stream cimport recv_stream_free
 from rtpfwd.rewriter cimport rewriter_init
 from rtpfwd.send_stream cimport send_stream_free, send_stream_init
+from rtpfwd.slab cimport history_free
+from rtpfwd.srtp cimport srtp_close, srtp_receiver_close, srtp_sender_close
 from rtpfwd.state cimport (
     CodecState,
     Encoding,
     MAX_CNAME,
     MAX_CODECS,
     MAX_ENCODINGS,
+    Mirror,
     NO_PAYLOAD_TYPE,
     SENT_PACKETS,
 )
@@ -185,6 +189,15 @@ cdef int _fill_encodings(Producer* p, object encodings) except -1:
 
 
 cdef void free_producer(Producer* p) noexcept:
+    cdef Mirror* mirror
+    cdef int index
+    for index in range(p.encoding_count):
+        recv_stream_free(&p.encodings[index].stream)
+        history_free(&p.encodings[index].history)
+    while p.mirrors != NULL:
+        mirror = p.mirrors
+        p.mirrors = mirror.next
+        free(mirror)
     free(p.encodings)
     free(p)
 
@@ -248,11 +261,16 @@ cdef int _fill_plan(Consumer* c, object params, dict incoming) except -1:
 
 
 cdef void free_consumer(Consumer* c) noexcept:
+    srtp_sender_close(&c.sender)
+    srtp_sender_close(&c.rtx_sender)
     send_stream_free(&c.stream)
     Py_XDECREF(c.selector)
     free(c)
 
 
 cdef void free_transport(Transport* t) noexcept:
-    Py_XDECREF(t.policy_owner)
+    srtp_receiver_close(t.receiver)
+    srtp_close(t.control)
+    Py_XDECREF(t.policy_owner)      # last: the keys are its own
+    free(t.admitted)
     free(t)

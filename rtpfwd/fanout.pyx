@@ -10,8 +10,10 @@ from libc.string cimport memset
 
 from rtpfwd.header cimport HeaderMarks, rtp_write_header
 from rtpfwd.keyframes cimport request_keyframe_for
+from rtpfwd.link cimport link_packet
 from rtpfwd.output cimport can_send, finish_header, out_commit_media, out_protect, out_room, out_slot
 from rtpfwd.rewriter cimport Rewritten, rewriter_drop, rewriter_forward
+from rtpfwd.rings cimport Packet
 from rtpfwd.selector cimport Selector
 from rtpfwd.send_stream cimport send_stream_sent
 from rtpfwd.srtp cimport SRTP_TRAILER
@@ -26,6 +28,7 @@ from rtpfwd.state cimport (
     Pending,
     Producer,
     begin_reports,
+    clear_pending,
 )
 from rtpfwd.types cimport (
     DROP,
@@ -42,6 +45,7 @@ from rtpfwd.types cimport (
 cdef bint fan_out(PlaneState* s, int64_t now) noexcept nogil:
     cdef Producer* p
     cdef Consumer* c
+    share(s, now)
     while s.fan_index < s.dirty_count:
         p = s.dirty[s.fan_index]
         if p != NULL:
@@ -49,8 +53,6 @@ cdef bint fan_out(PlaneState* s, int64_t now) noexcept nogil:
                 s.fan_first = p.pending_first
                 p.pending_first = p.pending_last = -1
                 s.fan_consumer = p.consumers
-                if p.video and s.has_lane:
-                    _level(s, s.fan_first)
             while s.fan_consumer != NULL:
                 if s.out_count >= OUT_FLUSH or out_room(s) < _length(s, s.fan_first) + 1:
                     out_protect(s)
@@ -61,11 +63,33 @@ cdef bint fan_out(PlaneState* s, int64_t now) noexcept nogil:
                     _consume(s, c, s.fan_first, now)
         s.fan_index += 1
         s.fan_first = -1
-    s.fan_index = 0
-    s.dirty_count = 0
-    s.pending_count = 0
     out_protect(s)
+    clear_pending(s)
     return True
+
+
+cdef void share(PlaneState* s, int64_t now) noexcept nogil:
+    cdef Pending* pending
+    cdef Producer* p
+    cdef int first = s.shared_count
+    cdef int index
+    cdef int32_t at
+    if first == s.pending_count:
+        return
+    s.shared_count = s.pending_count
+    if s.has_lane:
+        for index in range(s.fan_index, s.dirty_count):
+            p = s.dirty[index]
+            if p != NULL and p.video and not p.is_mirror:
+                at = p.pending_first
+                while 0 <= at < first:
+                    at = s.pending[at].next
+                if at >= 0:
+                    _level(s, at)
+    for index in range(first, s.pending_count):
+        pending = &s.pending[index]
+        if pending.encoding != NULL and pending.encoding.producer.mirrors != NULL:
+            link_packet(s, pending.encoding, pending.packet, now)
 
 
 cdef int _length(PlaneState* s, int32_t index) noexcept nogil:
@@ -85,7 +109,7 @@ cdef void _consume(PlaneState* s, Consumer* c, int32_t index, int64_t now) noexc
         begin_reports(s, c.transport, now)
     while index >= 0:
         pending = &s.pending[index]
-        view = &pending.view
+        view = &pending.packet.view
         index = pending.next
         if view.is_restart and view.encoding == c.encoding:
             # The selector may not see this packet: it can be padding alone.
@@ -96,7 +120,7 @@ cdef void _consume(PlaneState* s, Consumer* c, int32_t index, int64_t now) noexc
         if not can_send(c.transport):
             reason = DROP_NO_REMOTE
         else:
-            reason = _forward(s, c, pending, now)
+            reason = _forward(s, c, pending.packet, now)
         if reason:
             s.drops[reason] += 1
             if reason == DROP_SELECTOR:
@@ -113,9 +137,9 @@ cdef inline void _pass_over(Consumer* c, const PacketView* view) noexcept nogil:
         rewriter_drop(&c.rewriter, view)
 
 
-cdef int _forward(PlaneState* s, Consumer* c, const Pending* pending, int64_t now) noexcept nogil:
+cdef int _forward(PlaneState* s, Consumer* c, const Packet* packet, int64_t now) noexcept nogil:
     """One packet to one consumer: choose, renumber, write, protect. 0 or a DropReason."""
-    cdef const PacketView* view = &pending.view
+    cdef const PacketView* view = &packet.view
     cdef Rewritten numbers
     cdef HeaderMarks marks
     cdef Verdict verdict
@@ -143,11 +167,11 @@ cdef int _forward(PlaneState* s, Consumer* c, const Pending* pending, int64_t no
         &c.plan, view, payload_type, numbers.seq, numbers.timestamp, c.stream.ssrc, now, out,
         DATAGRAM_SIZE - SRTP_TRAILER, &marks,
     )
-    size = view.payload_size + pending.padding
+    size = view.payload_size + packet.padding
     if header_size < 0 or header_size + size > DATAGRAM_SIZE - SRTP_TRAILER:
         return DROP_NO_ROOM
     finish_header(c.transport, out, &marks)
-    if pending.padding:
+    if packet.padding:
         out[0] |= 0x20  # the padding bit
     reason = out_commit_media(
         s, c.transport, &c.sender, OUT_VIDEO if c.producer.video else OUT_AUDIO, header_size, view.payload, size)
@@ -166,35 +190,35 @@ cdef void _level(PlaneState* s, int32_t first) noexcept nogil:
     is RTP's own (RFC 3550 section 5.1); what is kept for retransmission has none.
     """
     cdef Pending* pending
-    cdef Pending* other
+    cdef Packet* packet
     cdef int32_t index = first
     cdef int32_t end
     cdef int longest
     while index >= 0:
         pending = &s.pending[index]
-        longest = pending.view.payload_size
+        longest = pending.packet.view.payload_size
         # One frame: the packets in a row with its timestamp and SSRC.
         end = pending.next
-        while end >= 0 and _same_frame(&s.pending[end].view, &pending.view):
-            longest = max(longest, <int>s.pending[end].view.payload_size)
+        while end >= 0 and _same_frame(&s.pending[end].packet.view, &pending.packet.view):
+            longest = max(longest, <int>s.pending[end].packet.view.payload_size)
             end = s.pending[end].next
         while index != end:
-            other = &s.pending[index]
-            index = other.next
+            packet = s.pending[index].packet
+            index = s.pending[index].next
             # The last one may be shorter than the others.
-            if index != end and other.view.payload_size and longest - <int>other.view.payload_size <= LEVEL_BYTES:
-                _pad(other, longest)
+            if index != end and packet.view.payload_size and longest - <int>packet.view.payload_size <= LEVEL_BYTES:
+                _pad(packet, longest)
 
 
 cdef inline bint _same_frame(const PacketView* a, const PacketView* b) noexcept nogil:
     return a.ssrc == b.ssrc and a.timestamp == b.timestamp
 
 
-cdef void _pad(Pending* pending, int size) noexcept nogil:
+cdef void _pad(Packet* packet, int size) noexcept nogil:
     """The payload gets so many bytes, the last of them the count of those that were added."""
-    cdef PacketView* view = &pending.view
+    cdef PacketView* view = &packet.view
     cdef int count = size - view.payload_size
-    if count and view.payload - pending.data + size <= DATAGRAM_SIZE:
+    if count and view.payload - packet.data + size <= DATAGRAM_SIZE:
         memset(view.payload + view.payload_size, 0, count - 1)
         view.payload[size - 1] = <uint8_t>count
-        pending.padding = <uint8_t>count
+        packet.padding = <uint8_t>count

@@ -7,8 +7,10 @@ from rtpfwd.codecs.describe cimport describe
 from rtpfwd.cursor cimport load_u16, load_u32
 from rtpfwd.header cimport find_extension, is_rtcp, rtp_parse_untrusted, rtx_unwrap
 from rtpfwd.keyframes cimport keyframe_received, request_keyframe
+from rtpfwd.link cimport link_packet_take
 from rtpfwd.objects cimport find_stream, learn_ssrc
 from rtpfwd.output cimport hand_off, tell_remote_learned, tell_stream_started
+from rtpfwd.rings cimport Packet, packet_let_go
 from rtpfwd.rtcp_in cimport receive_rtcp_untrusted
 from rtpfwd.recv_stream cimport recv_stream_next_timeout, recv_stream_receive, recv_stream_take_keyframe_wanted
 from rtpfwd.slab cimport history_store
@@ -28,9 +30,11 @@ from rtpfwd.state cimport (
     RECEIVED,
     StreamRef,
     Transport,
+    append_pending,
     begin_reports,
     drop,
     drop_from,
+    has_viewers,
     schedule,
 )
 from rtpfwd.tables cimport address_get, same_endpoint
@@ -163,65 +167,68 @@ cdef void _receive_rtp(
     PlaneState* s, Transport* t, int socket, const Endpoint* source, const uint8_t* data, int size, int64_t now
 ) noexcept nogil:
     cdef Pending* pending
-    cdef uint32_t ssrc = 0
+    cdef Packet* packet
     cdef int reason
     if s.pending_count >= PENDING_SLOTS:
         drop_from(s, t, DROP_TRANSMIT_FULL)
         return
+    packet = link_packet_take(s)
+    if packet == NULL:
+        drop_from(s, t, DROP_NO_BUFFER)
+        return
     pending = &s.pending[s.pending_count]
-    pending.padding = 0
-    if t.srtp:
-        if size < RTP_HEADER:
-            drop_from(s, t, DROP_RTP_SHORT)
-            return
-        ssrc = load_u32(data + 8)
-        if not _admit_ssrc(s, t, ssrc):
-            drop_from(s, t, DROP_UNKNOWN_SSRC)
-            return
-        reason = srtp_unprotect(t.receiver, data, pending.data, &size)
-        if reason != SRTP_OK:
-            drop_from(s, t, _srtp_reason(reason))
-            return
-    else:
-        memcpy(pending.data, data, size)
-    reason = rtp_parse_untrusted(pending.data, size, &pending.view)
-    if reason == DROP_NONE:
-        reason = _take(s, t, pending, now)
-        # Bound or not by now: an authenticated SSRC that is nobody's has cost libsrtp a stream.
-        if t.srtp:
-            _remember_ssrc(s, t, ssrc)
-        if reason != DROP_UNKNOWN_SSRC and not _learn_remote(s, t, socket, source):
-            reason = DROP_OTHER
+    pending.packet = packet
+    pending.linked = False
+    reason = _open(s, t, socket, source, pending, data, size, now)
     if reason != DROP_NONE:
+        packet_let_go(s.packets, packet)
         drop_from(s, t, reason)
         return
-    _append(s, pending)
+    append_pending(s)
 
 
-cdef void _append(PlaneState* s, Pending* pending) noexcept nogil:
-    cdef Producer* p = pending.encoding.producer
-    cdef int index = s.pending_count
-    s.pending_count += 1
-    pending.next = -1
-    if p.pending_first < 0:
-        p.pending_first = index
-        s.dirty[s.dirty_count] = p
-        s.dirty_count += 1
+cdef int _open(
+    PlaneState* s, Transport* t, int socket, const Endpoint* source, Pending* pending, const uint8_t* data, int size,
+    int64_t now,
+) noexcept nogil:
+    """One RTP datagram into its packet and its received stream. 0 or a DropReason."""
+    cdef Packet* packet = pending.packet
+    cdef uint32_t ssrc = 0
+    cdef int reason
+    packet.padding = 0
+    if t.srtp:
+        if size < RTP_HEADER:
+            return DROP_RTP_SHORT
+        ssrc = load_u32(data + 8)
+        if not _admit_ssrc(s, t, ssrc):
+            return DROP_UNKNOWN_SSRC
+        reason = srtp_unprotect(t.receiver, data, packet.data, &size)
+        if reason != SRTP_OK:
+            return _srtp_reason(reason)
     else:
-        s.pending[p.pending_last].next = index
-    p.pending_last = index
+        memcpy(packet.data, data, size)
+    reason = rtp_parse_untrusted(packet.data, size, &packet.view)
+    if reason != DROP_NONE:
+        return reason
+    reason = _take(s, t, pending, now)
+    # Bound or not by now: an authenticated SSRC that is nobody's has cost libsrtp a stream.
+    if t.srtp:
+        _remember_ssrc(s, t, ssrc)
+    if reason != DROP_UNKNOWN_SSRC and not _learn_remote(s, t, socket, source):
+        return DROP_OTHER
+    return reason
 
 
 cdef int _take(PlaneState* s, Transport* t, Pending* pending, int64_t now) noexcept nogil:
     """One clear packet into its received stream. 0: it goes on to stage 2."""
-    cdef PacketView* view = &pending.view
+    cdef PacketView* view = &pending.packet.view
     cdef StreamRef* found = find_stream(s, t, RECEIVED, view.ssrc)
     cdef Encoding* e
     cdef Producer* p
     cdef CodecState* codec
     cdef int reason
     if found == NULL:
-        found = _find_encoding(s, t, view)
+        found = _find_encoding(s, t, view, now)
         if found == NULL:
             return DROP_UNKNOWN_SSRC
     e = found.encoding
@@ -258,7 +265,7 @@ cdef int _take(PlaneState* s, Transport* t, Pending* pending, int64_t now) noexc
             keyframe_received(e)
         if e.has_history:
             history_store(&e.history, view)
-    if e.stream.keyframe_wanted and recv_stream_take_keyframe_wanted(&e.stream) and p.consumers != NULL:
+    if e.stream.keyframe_wanted and recv_stream_take_keyframe_wanted(&e.stream) and has_viewers(p):
         request_keyframe(s, e, now)
     return DROP_NONE
 
@@ -280,7 +287,7 @@ cdef bint _element_is(const ExtElement* element, const uint8_t* text, int size) 
     return element != NULL and size > 0 and element.size == size and memcmp(element.data, text, size) == 0
 
 
-cdef StreamRef* _find_encoding(PlaneState* s, Transport* t, PacketView* view) noexcept nogil:
+cdef StreamRef* _find_encoding(PlaneState* s, Transport* t, PacketView* view, int64_t now) noexcept nogil:
     """By MID (and RID), else by RID alone, else by payload type when just one producer can be meant."""
     cdef Producer* p = t.producers
     cdef Encoding* found = NULL
@@ -304,7 +311,7 @@ cdef StreamRef* _find_encoding(PlaneState* s, Transport* t, PacketView* view) no
         return NULL
     if not rtx and found.signalled:
         return NULL
-    if learn_ssrc(s, t, found, view.ssrc, rtx):
+    if learn_ssrc(s, t, found, view.ssrc, rtx, now):
         return NULL
     return &found.rtx_ref if rtx else &found.ref
 

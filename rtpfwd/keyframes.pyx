@@ -8,6 +8,7 @@ no keyframe comes, the request is repeated every KEYFRAME_REPEAT_MS.
 from libc.stdint cimport uint8_t
 
 from rtpfwd.cursor cimport Writer, writer_init, writer_size
+from rtpfwd.link cimport link_keyframe
 from rtpfwd.output cimport can_send, out_commit_rtcp, out_slot
 from rtpfwd.rtcp cimport rtcp_write_fir, rtcp_write_pli
 from rtpfwd.selector cimport Selector
@@ -58,7 +59,13 @@ cdef void _send_now(PlaneState* s, Encoding* e, int64_t now) noexcept nogil:
     e.keyframe_fresh = False
     e.keyframe_due = now + <int64_t>KEYFRAME_REPEAT_MS * MS
     schedule(s, e.keyframe_due)
-    if _send(s, e):
+    if e.producer.is_mirror:
+        # Its own plane asks the publisher, and merges with what others want.
+        if link_keyframe(s, e, now):
+            e.keyframe_asked = True
+            e.keyframe_sent = now
+            e.keyframe_requests += 1
+    elif _send(s, e):
         e.keyframe_asked = True
         e.keyframe_sent = now
         e.keyframe_requests += 1

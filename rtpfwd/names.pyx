@@ -1,7 +1,7 @@
 """Names of the plane's enums: drop reasons for the counters, codecs and header extensions by their registered names."""
 
 from rtpfwd.types cimport (
-    CODEC_AV1, CODEC_H264, CODEC_OPUS, CODEC_OTHER, CODEC_VP8, CODEC_VP9, DROP_REASON_COUNT,
+    CODEC_AV1, CODEC_H264, CODEC_OPUS, CODEC_OTHER, CODEC_VP8, CODEC_VP9, DROP_OTHER, DROP_REASON_COUNT,
     EXT_ABS_CAPTURE_TIME, EXT_ABS_SEND_TIME, EXT_AUDIO_LEVEL, EXT_DEPENDENCY_DESCRIPTOR, EXT_MID, EXT_OTHER,
     EXT_PLAYOUT_DELAY, EXT_RID, EXT_RRID, EXT_TOFFSET, EXT_TRANSPORT_CC, EXT_VIDEO_ORIENTATION,
 )
@@ -16,6 +16,7 @@ cdef const char** _reasons = [
     "selector", "before_switch", "no_room", "no_remote", "transmit_full",
     "rtcp_short", "rtcp_version", "rtcp_padding", "rtcp_malformed",
     "srtp_protect", "other",
+    "link_full", "no_buffer",
 ]
 
 EXTENSION_URIS = {
@@ -42,7 +43,7 @@ _CODECS = {
 }
 
 cdef const char* drop_reason_name(int reason) noexcept nogil:
-    return _reasons[reason if 0 <= reason < DROP_REASON_COUNT else DROP_REASON_COUNT - 1]
+    return _reasons[reason if 0 <= reason < DROP_REASON_COUNT else DROP_OTHER]
 
 cpdef int extension_kind(str uri) except -1:
     """The ExtKind of a header extension's uri; 0 (EXT_OTHER) for one that the plane does not know."""

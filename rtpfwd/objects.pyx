@@ -1,14 +1,16 @@
 """Adding and removing transports, producers and consumers, with everything that hangs on them."""
 
+from libc.stdlib cimport realloc
 from libc.string cimport memcmp
 
+from rtpfwd.link cimport link_begin_anew
 from rtpfwd.recv_stream cimport recv_stream_free, recv_stream_init
 from rtpfwd.selector cimport Selector
-from rtpfwd.send_stream cimport send_stream_free
-from rtpfwd.slab cimport history_clear, history_free, history_init, slab_grow, slab_wants_growth
+from rtpfwd.slab cimport history_clear, history_init, slab_grow, slab_wants_growth
 from libc.stdint cimport int64_t, uint64_t
-from rtpfwd.srtp cimport srtp_close, srtp_receiver_close, srtp_sender_close, srtp_sender_open
+from rtpfwd.srtp cimport srtp_sender_close, srtp_sender_open
 from rtpfwd.state cimport (
+    Admitted,
     HISTORY_AGE_MS,
     HISTORY_PACKETS,
     MAX_ADDRESSES,
@@ -23,13 +25,16 @@ from rtpfwd.tables cimport (
     address_get,
     address_put,
     address_remove,
-    address_remove_value,
     pool_add,
     pool_remove,
+    same_endpoint,
     word_get,
     word_put,
     word_remove,
 )
+
+cdef enum:
+    REMOVED_AT_ONCE = 32    # consumers, with the plane locked
 
 
 cdef StreamRef* find_stream(PlaneState* s, const Transport* t, int direction, uint32_t ssrc) noexcept nogil:
@@ -83,18 +88,43 @@ cdef int admit(PlaneState* s, Transport* t, int socket, const Endpoint* address)
     cdef int owner = address_get(&s.addresses, socket, address)
     if owner == <int>t.slot:
         return 0
-    if t.addresses >= MAX_ADDRESSES or address_put(&s.addresses, socket, address, t.slot):
+    if t.addresses >= MAX_ADDRESSES:
+        return REFUSED_ADDRESSES
+    if t.addresses == t.address_room and _more_addresses(t):
+        return REFUSED_MEMORY
+    if address_put(&s.addresses, socket, address, t.slot):
         return REFUSED_ADDRESSES
     if owner >= 0:
-        _at(s, owner).addresses -= 1
+        _forget_address(_at(s, owner), socket, address)
+    t.admitted[t.addresses].socket = socket
+    t.admitted[t.addresses].address = address[0]
     t.addresses += 1
     return 0
+
+
+cdef int _more_addresses(Transport* t) noexcept nogil:
+    cdef uint32_t room = 2 * t.address_room if t.address_room else 2
+    cdef void* grown = realloc(t.admitted, room * sizeof(Admitted))
+    if grown == NULL:
+        return -1
+    t.admitted = <Admitted*>grown
+    t.address_room = room
+    return 0
+
+
+cdef void _forget_address(Transport* t, int socket, const Endpoint* address) noexcept nogil:
+    cdef uint32_t index
+    for index in range(t.addresses):
+        if t.admitted[index].socket == socket and same_endpoint(&t.admitted[index].address, address):
+            t.addresses -= 1
+            t.admitted[index] = t.admitted[t.addresses]
+            return
 
 
 cdef void dismiss(PlaneState* s, int socket, const Endpoint* address) noexcept nogil:
     cdef int owner = address_remove(&s.addresses, socket, address)
     if owner >= 0:
-        _at(s, owner).addresses -= 1
+        _forget_address(_at(s, owner), socket, address)
 
 
 cdef int admit_any(PlaneState* s, Transport* t, int socket, bint comedia) noexcept nogil:
@@ -109,19 +139,33 @@ cdef int admit_any(PlaneState* s, Transport* t, int socket, bint comedia) noexce
     return 0
 
 
+cdef bint remove_some_consumers(PlaneState* s, Transport* t, Producer* p) noexcept nogil:
+    cdef int count
+    if p == NULL and t != NULL:
+        p = t.producers
+        while p != NULL and p.consumers == NULL:
+            p = p.next
+    for count in range(REMOVED_AT_ONCE):
+        if p != NULL and p.consumers != NULL:
+            remove_consumer(s, p.consumers)
+        elif t != NULL and t.consumers != NULL:
+            remove_consumer(s, t.consumers)
+        else:
+            return False
+    return True
+
+
 cdef void remove_transport(PlaneState* s, Transport* t) noexcept nogil:
+    cdef uint32_t index
     while t.producers != NULL:
         remove_producer(s, t.producers)
     while t.consumers != NULL:
         remove_consumer(s, t.consumers)
-    if t.addresses:
-        address_remove_value(&s.addresses, t.slot)
+    for index in range(t.addresses):
+        address_remove(&s.addresses, t.admitted[index].socket, &t.admitted[index].address)
+    t.addresses = 0
     if t.any_socket >= 0:
         s.any_sockets[t.any_socket] = -1
-    srtp_receiver_close(t.receiver)
-    srtp_close(t.control)
-    t.receiver = NULL
-    t.control = NULL
     pool_remove(&s.transports, t.slot)
     t.garbage = s.dead_transports
     s.dead_transports = t
@@ -172,7 +216,7 @@ cdef int _bind_encoding(PlaneState* s, Transport* t, Encoding* e) noexcept nogil
     return 0
 
 
-cdef void _free_encodings(PlaneState* s, Transport* t, Producer* p) noexcept nogil:
+cdef void _unbind_encodings(PlaneState* s, Transport* t, Producer* p) noexcept nogil:
     cdef Encoding* e
     cdef int index
     for index in range(p.encoding_count):
@@ -182,18 +226,13 @@ cdef void _free_encodings(PlaneState* s, Transport* t, Producer* p) noexcept nog
             word_remove(&s.streams, stream_key(t.slot, RECEIVED, e.ssrc))
         if e.has_rtx_ssrc and find_stream(s, t, RECEIVED, e.rtx_ssrc) == &e.rtx_ref:
             word_remove(&s.streams, stream_key(t.slot, RECEIVED, e.rtx_ssrc))
-        recv_stream_free(&e.stream)
         if e.has_history:
-            history_free(&e.history)
-            e.has_history = False
+            history_clear(&e.history)
 
 
-cdef int add_producer(PlaneState* s, Transport* t, Producer* p) noexcept nogil:
-    cdef int refusal = _check_producer(s, t, p)
+cdef int prepare_producer(PlaneState* s, Producer* p) noexcept nogil:
     cdef Encoding* e
     cdef int index
-    if refusal:
-        return refusal
     for index in range(p.encoding_count):
         e = &p.encodings[index]
         e.producer = p
@@ -202,23 +241,22 @@ cdef int add_producer(PlaneState* s, Transport* t, Producer* p) noexcept nogil:
         e.ref.encoding = e
         e.rtx_ref.encoding = e
         e.rtx_ref.rtx = True
-        if recv_stream_init(&e.stream, e.ssrc, p.codecs[0].clock_rate, p.codecs[0].nack):
-            _free_encodings(s, t, p)
-            return REFUSED_MEMORY
-        if p.video or p.codecs[0].nack:
+        # What a mirror's viewers miss is asked of the plane that receives it.
+        if recv_stream_init(&e.stream, e.ssrc, p.codecs[0].clock_rate, p.codecs[0].nack and not p.is_mirror):
+            return -1
+        if (p.video or p.codecs[0].nack) and not p.is_mirror:
             if history_init(&e.history, &s.slab, HISTORY_PACKETS, <int64_t>HISTORY_AGE_MS * MS):
-                _free_encodings(s, t, p)
-                return REFUSED_MEMORY
+                return -1
             e.has_history = True
-        if _bind_encoding(s, t, e):
-            _free_encodings(s, t, p)
-            return REFUSED_FULL
-    index = pool_add(&s.producers, p)
-    if index < 0:
-        _free_encodings(s, t, p)
+    return 0
+
+
+cdef int _place_producer(PlaneState* s, Transport* t, Producer* p) noexcept nogil:
+    cdef int slot = pool_add(&s.producers, p)
+    if slot < 0:
         return REFUSED_FULL
-    p.slot = index
-    p.generation = s.producers.generations[index]
+    p.slot = slot
+    p.generation = s.producers.generations[slot]
     p.transport = t
     p.pending_first = p.pending_last = -1
     p.next = t.producers
@@ -226,6 +264,36 @@ cdef int add_producer(PlaneState* s, Transport* t, Producer* p) noexcept nogil:
         t.producers.previous = p
     t.producers = p
     s.stream_count += p.encoding_count
+    return 0
+
+
+cdef int add_mirror(PlaneState* s, Producer* p) noexcept nogil:
+    cdef Producer* other = s.link_transport.producers
+    if s.stream_count + p.encoding_count > s.max_streams:
+        return REFUSED_FULL
+    while other != NULL:
+        if (
+            other.origin_plane == p.origin_plane and other.origin_slot == p.origin_slot
+            and other.origin_generation == p.origin_generation
+        ):
+            return REFUSED_MIRRORED
+        other = other.next
+    return _place_producer(s, &s.link_transport, p)
+
+
+cdef int add_producer(PlaneState* s, Transport* t, Producer* p) noexcept nogil:
+    cdef int refusal = _check_producer(s, t, p)
+    cdef int index
+    if refusal:
+        return refusal
+    for index in range(p.encoding_count):
+        if _bind_encoding(s, t, &p.encodings[index]):
+            refusal = REFUSED_FULL
+    if refusal == 0:
+        refusal = _place_producer(s, t, p)
+    if refusal:
+        _unbind_encodings(s, t, p)
+        return refusal
     if slab_wants_growth(&s.slab):
         slab_grow(&s.slab)
     return 0
@@ -249,7 +317,7 @@ cdef void remove_producer(PlaneState* s, Producer* p) noexcept nogil:
     while p.consumers != NULL:
         remove_consumer(s, p.consumers)
     _forget_pending(s, p)
-    _free_encodings(s, t, p)
+    _unbind_encodings(s, t, p)
     s.stream_count -= p.encoding_count
     pool_remove(&s.producers, p.slot)
     if p.previous != NULL:
@@ -270,7 +338,7 @@ cdef void _begin_anew(Producer* p) noexcept nogil:
         c = c.next_of_producer
 
 
-cdef int learn_ssrc(PlaneState* s, Transport* t, Encoding* e, uint32_t ssrc, bint rtx) noexcept nogil:
+cdef int learn_ssrc(PlaneState* s, Transport* t, Encoding* e, uint32_t ssrc, bint rtx, int64_t now) noexcept nogil:
     cdef uint64_t key = stream_key(t.slot, RECEIVED, ssrc)
     if t.learned_count >= MAX_LEARNED:
         return REFUSED_FULL
@@ -293,6 +361,7 @@ cdef int learn_ssrc(PlaneState* s, Transport* t, Encoding* e, uint32_t ssrc, bin
             if e.has_history:
                 history_clear(&e.history)
             _begin_anew(e.producer)
+            link_begin_anew(s, e.producer, now)
         if word_put(&s.streams, key, &e.ref):
             return REFUSED_FULL
         e.ssrc = ssrc
@@ -320,8 +389,6 @@ cdef void _unbind_consumer(PlaneState* s, Transport* t, Consumer* c) noexcept no
     word_remove(&s.streams, stream_key(t.slot, SENT, c.stream.ssrc))
     if c.stream.rtx_ssrc:
         word_remove(&s.streams, stream_key(t.slot, SENT, c.stream.rtx_ssrc))
-    srtp_sender_close(&c.sender)
-    srtp_sender_close(&c.rtx_sender)
 
 
 cdef int add_consumer(PlaneState* s, Transport* t, Producer* p, Consumer* c) noexcept nogil:
@@ -377,7 +444,6 @@ cdef void remove_consumer(PlaneState* s, Consumer* c) noexcept nogil:
         t.consumers = c.next_of_transport
     if c.next_of_transport != NULL:
         c.next_of_transport.previous_of_transport = c.previous_of_transport
-    send_stream_free(&c.stream)
     s.stream_count -= 1
     pool_remove(&s.consumers, c.slot)
     c.garbage = s.dead_consumers

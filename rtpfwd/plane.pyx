@@ -24,10 +24,12 @@ from rtpfwd.events import RemoteLearned, StreamStarted
 from rtpfwd.fanout cimport fan_out
 from rtpfwd.ingress cimport plane_receive
 from rtpfwd.keyframes cimport request_keyframe_for
+from rtpfwd.link cimport link_begin_anew, link_detach, link_facts, link_join, link_leave, link_reclaim
 from rtpfwd.names import DROP_REASONS
 from rtpfwd.objects cimport *
 from rtpfwd.output cimport fifo_pop, handoff_pop, queue_front
 from rtpfwd.rate cimport rate_bps
+from rtpfwd.rings cimport MAX_LINKED
 from rtpfwd.recv_stream cimport recv_stream_jitter, recv_stream_lost
 from rtpfwd.selector cimport Selector
 from rtpfwd.selectors import passthrough as _passthrough  # registers itself
@@ -43,7 +45,7 @@ from rtpfwd.srtp cimport (
 from rtpfwd.state cimport *
 from rtpfwd.sys_linux cimport getentropy
 from rtpfwd.tables cimport Endpoint, Pool, pool_get
-from rtpfwd.ticks cimport plane_collect, plane_next_timeout, plane_timeout
+from rtpfwd.ticks cimport plane_collect, plane_next_timeout, plane_take_links, plane_timeout
 from rtpfwd.twcc cimport twcc_init
 from rtpfwd.types cimport DROP_REASON_COUNT, DROP_TRANSMIT_FULL
 
@@ -52,6 +54,8 @@ cdef enum:
     KIND_PRODUCER = 2
     KIND_CONSUMER = 3
     INGEST_BATCH = 64       # datagrams between two turns of stage 2
+    REFUSED_GONE = -100     # of _copy_facts
+    REFUSED_MIRROR = -101
 
 _KINDS = {KIND_TRANSPORT: "transport", KIND_PRODUCER: "producer", KIND_CONSUMER: "consumer"}
 
@@ -62,6 +66,7 @@ _REFUSALS = {
     REFUSED_MEMORY: (MemoryError, "no memory for a stream"),
     REFUSED_SRTP: (ValueError, "libsrtp refused the keys"),
     REFUSED_ADDRESSES: (RuntimeError, f"a transport admits at most {MAX_ADDRESSES} addresses, and the plane a bounded sum"),
+    REFUSED_MIRRORED: (ValueError, "this plane mirrors that producer already"),
     REFUSED_SOCKET: (ValueError, "another transport takes every datagram of this socket"),
 }
 
@@ -111,6 +116,28 @@ cdef int64_t _time(object now) except -1:
     return now
 
 
+def link_planes(planes):
+    """See plane.pyi."""
+    cdef PlaneState* states[MAX_LINKED]
+    cdef Plane plane
+    cdef int index
+    cdef int count = len(planes)
+    cdef int refused = 0
+    if not 1 <= count <= MAX_LINKED or len({id(plane) for plane in planes}) != count:
+        raise ValueError(f"link_planes joins 1 to {MAX_LINKED} different planes")
+    for index in range(count):
+        plane = planes[index]
+        if plane.state.group != NULL:
+            raise ValueError("a plane is linked once")
+        if plane.state.pending_count:
+            raise ValueError("planes are linked before a lane runs any of them")
+        states[index] = plane.state
+    with nogil:
+        refused = link_join(states, count)
+    if refused:
+        raise MemoryError("no memory for the rings between planes")
+
+
 cdef class Plane:
     def __cinit__(self, *, max_transports=4096, max_streams=65536, seed=None):
         cdef uint64_t number = 0
@@ -132,6 +159,9 @@ cdef class Plane:
         for slot in range(self.state.transports.top):
             if self.state.transports.items[slot] != NULL:
                 remove_transport(self.state, <Transport*>self.state.transports.items[slot])
+        while self.state.link_transport.producers != NULL:
+            remove_producer(self.state, self.state.link_transport.producers)
+        link_leave(self.state)
         _free_dead(self.state, None)
         plane_close(self.state)
 
@@ -259,12 +289,15 @@ cdef class Plane:
     def remove_transport(self, transport):
         cdef uint64_t handle = _number(transport, KIND_TRANSPORT)
         cdef Transport* t
+        cdef bint more = True
         with nogil:
-            plane_lock(self.state)
-            t = <Transport*>_at(&self.state.transports, handle)
-            if t != NULL:
-                remove_transport(self.state, t)
-            plane_unlock(self.state)
+            while more:
+                plane_lock(self.state)
+                t = <Transport*>_at(&self.state.transports, handle)
+                more = t != NULL and remove_some_consumers(self.state, t, NULL)
+                if t != NULL and not more:
+                    remove_transport(self.state, t)
+                plane_unlock(self.state)
         self.reap()
         _check(t != NULL, 0, transport, KIND_TRANSPORT)
 
@@ -276,6 +309,9 @@ cdef class Plane:
         cdef Transport* t
         cdef int refusal = 0
         cdef uint64_t made = 0
+        if prepare_producer(self.state, p):
+            free_producer(p)
+            raise MemoryError
         with nogil:
             plane_lock(self.state)
             t = <Transport*>_at(&self.state.transports, handle)
@@ -287,6 +323,63 @@ cdef class Plane:
         if made == 0:
             free_producer(p)
         _check(t != NULL, refusal, transport, KIND_TRANSPORT)
+        self._producers[made] = params
+        return made
+
+    def mirror_producer(self, Plane origin not None, producer, now):
+        cdef uint64_t source = _number(producer, KIND_PRODUCER)
+        cdef int64_t at = _time(now)
+        cdef uint64_t made = 0
+        cdef Producer* p
+        cdef Mirror* mirror
+        cdef int refusal = 0
+        cdef bint found = True
+        if origin is self or self.state.group == NULL or self.state.group != origin.state.group:
+            raise ValueError("a plane mirrors the producers of another one that it was linked with (link_planes)")
+        params = origin._producers.get(source)
+        if params is None:
+            raise KeyError(f"no producer has the handle {producer!r} any more")
+        p = producer_from(params)
+        p.paused = False
+        p.is_mirror = True
+        p.origin_plane = origin.state.link_index
+        p.origin_slot = <uint32_t>(source & 0xffffffffULL)
+        p.origin_generation = <uint32_t>(source >> 34)
+        mirror = <Mirror*>calloc(1, sizeof(Mirror))
+        if mirror == NULL or prepare_producer(self.state, p):
+            free(mirror)
+            free_producer(p)
+            raise MemoryError
+        with nogil:
+            # One plane's mutex after the other's: what changes in between comes through the ring.
+            refusal = _copy_facts(origin.state, p)
+            if refusal == 0:
+                plane_lock(self.state)
+                refusal = add_mirror(self.state, p)
+                if refusal == 0:
+                    made = _handle(KIND_PRODUCER, p.slot, p.generation)
+                    mirror.plane = self.state.link_index
+                    mirror.slot = p.slot
+                    mirror.generation = p.generation
+                plane_unlock(self.state)
+            else:
+                found = refusal != REFUSED_GONE
+            if made:
+                found = _attach(origin.state, source, mirror, at)
+                if not found:
+                    plane_lock(self.state)
+                    p = <Producer*>_at(&self.state.producers, made)
+                    if p != NULL:
+                        remove_producer(self.state, p)
+                    plane_unlock(self.state)
+        if made == 0:
+            free_producer(p)
+        if made == 0 or not found:
+            free(mirror)
+        self.reap()
+        if found and refusal == REFUSED_MIRROR:
+            raise ValueError("that producer is a mirror itself; mirror its original")
+        _check(found, refusal, producer, KIND_PRODUCER)
         self._producers[made] = params
         return made
 
@@ -316,12 +409,24 @@ cdef class Plane:
     def remove_producer(self, producer):
         cdef uint64_t handle = _number(producer, KIND_PRODUCER)
         cdef Producer* p
+        cdef bint more = True
+        cdef bint mirror = False
+        cdef uint32_t plane = 0
+        cdef uint32_t slot = 0
+        cdef uint32_t generation = 0
         with nogil:
-            plane_lock(self.state)
-            p = <Producer*>_at(&self.state.producers, handle)
-            if p != NULL:
-                remove_producer(self.state, p)
-            plane_unlock(self.state)
+            while more:
+                plane_lock(self.state)
+                p = <Producer*>_at(&self.state.producers, handle)
+                more = p != NULL and remove_some_consumers(self.state, NULL, p)
+                if p != NULL and not more:
+                    mirror = p.is_mirror
+                    plane, slot, generation = p.origin_plane, p.origin_slot, p.origin_generation
+                    remove_producer(self.state, p)
+                plane_unlock(self.state)
+            if mirror:
+                link_detach(
+                    self.state, plane, slot, generation, <uint32_t>(handle & 0xffffffffULL), <uint32_t>(handle >> 34))
         self.reap()
         _check(p != NULL, 0, producer, KIND_PRODUCER)
 
@@ -485,6 +590,8 @@ cdef class Plane:
         cdef int64_t at = _time(now)
         with nogil:
             plane_lock(self.state)
+            if not self.state.has_lane:
+                plane_take_links(self.state, at)
             plane_timeout(self.state, at)
             plane_unlock(self.state)
 
@@ -493,7 +600,7 @@ cdef class Plane:
     def counters(self):
         cdef Counters figures
         cdef uint64_t drops[DROP_REASON_COUNT]
-        cdef uint32_t streams, slots, free_slots
+        cdef uint32_t streams, slots, free_slots, buffers, free_buffers
         cdef uint64_t exhausted
         with nogil:
             plane_lock(self.state)
@@ -503,12 +610,17 @@ cdef class Plane:
             slots = self.state.slab.slot_count
             free_slots = self.state.slab.free_count
             exhausted = self.state.slab.exhausted
+            link_reclaim(self.state)
+            buffers = self.state.packets.count
+            free_buffers = self.state.packets.free_count
             plane_unlock(self.state)
         found = dict(figures)
         found["streams"] = streams
         found["history_slots"] = slots
         found["history_slots_free"] = free_slots
         found["history_exhausted"] = exhausted
+        found["buffers"] = buffers
+        found["buffers_free"] = free_buffers
         for reason in range(1, DROP_REASON_COUNT):
             found[f"drop_{DROP_REASONS[reason]}"] = drops[reason]
         return found
@@ -632,6 +744,42 @@ cdef void _resume_producer(PlaneState* s, Producer* p, int64_t now) noexcept nog
         if not c.paused:
             request_keyframe_for(s, c, now)
         c = c.next_of_producer
+    link_begin_anew(s, p, now)
+
+
+cdef int _copy_facts(PlaneState* s, Producer* p) noexcept nogil:
+    """What a mirror has to know of its original, on the plane `s`, before the first packet comes. 0 or a refusal."""
+    cdef const Producer* origin
+    cdef int refusal = 0
+    cdef int index
+    plane_lock(s)
+    origin = <const Producer*>pool_get(&s.producers, p.origin_slot, p.origin_generation)
+    if origin == NULL:
+        refusal = REFUSED_GONE
+    elif origin.is_mirror:
+        refusal = REFUSED_MIRROR
+    else:
+        for index in range(p.encoding_count):
+            p.encodings[index].has_ssrc = origin.encodings[index].has_ssrc
+            p.encodings[index].ssrc = p.encodings[index].stream.ssrc = origin.encodings[index].ssrc
+            p.encodings[index].heard = origin.encodings[index].heard
+    plane_unlock(s)
+    return refusal
+
+
+cdef bint _attach(PlaneState* s, uint64_t handle, Mirror* mirror, int64_t now) noexcept nogil:
+    """From here on the producer's packets go to the mirror too. False: it went meanwhile."""
+    cdef Producer* p
+    cdef int index
+    plane_lock(s)
+    p = <Producer*>_at(&s.producers, handle)
+    if p != NULL:
+        mirror.next = p.mirrors
+        p.mirrors = mirror
+        for index in range(p.encoding_count):
+            link_facts(s, &p.encodings[index], now)
+    plane_unlock(s)
+    return p != NULL
 
 
 cdef void _ingest(PlaneState* s, const Datagram* batch, Py_ssize_t count, int64_t now) noexcept nogil:

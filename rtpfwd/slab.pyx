@@ -1,7 +1,7 @@
 """Packet slots, and the retransmission history of one received SSRC."""
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t
-from libc.stdlib cimport free, malloc, realloc
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from rtpfwd.header cimport rtp_parse_untrusted
@@ -19,6 +19,12 @@ cdef int slab_init(Slab* slab, int32_t slot_size, int32_t chunk_slots, int32_t m
     slab.chunk_slots = rounded
     slab.slot_size = slot_size
     slab.max_slots = max_slots
+    # These two have their final size at once (untouched pages cost nothing), so that growing never copies them.
+    slab.chunks = <uint8_t**>malloc((max_slots // rounded + 1) * sizeof(uint8_t*))
+    slab.free_slots = <int32_t*>malloc(max_slots * sizeof(int32_t))
+    if slab.chunks == NULL or slab.free_slots == NULL:
+        slab_free(slab)
+        return -1
     return slab_grow(slab)
 
 
@@ -36,15 +42,6 @@ cdef int slab_grow(Slab* slab) noexcept nogil:
     cdef void* grown
     if slots > slab.max_slots:
         return -1
-    # Each realloc that succeeds is kept even when a later one fails: the larger array does no harm.
-    grown = realloc(slab.chunks, (slab.chunk_count + 1) * sizeof(uint8_t*))
-    if grown == NULL:
-        return -1
-    slab.chunks = <uint8_t**>grown
-    grown = realloc(slab.free_slots, slots * sizeof(int32_t))
-    if grown == NULL:
-        return -1
-    slab.free_slots = <int32_t*>grown
     grown = malloc(<size_t>slab.chunk_slots * slab.slot_size)
     if grown == NULL:
         return -1

@@ -7,17 +7,19 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from rtpfwd.header cimport HeaderPlan
 from rtpfwd.recv_stream cimport RecvStream
 from rtpfwd.rewriter cimport Rewriter
+from rtpfwd.rings cimport LinkGroup, Packet, PacketPool
 from rtpfwd.send_stream cimport SendStream
 from rtpfwd.slab cimport History, Slab
 from rtpfwd.srtp cimport SrtpJob, SrtpKeys, SrtpReceiver, SrtpSender, SrtpSession
 from rtpfwd.sys_linux cimport pthread_mutex_t
 from rtpfwd.tables cimport AddressTable, Endpoint, Pool, WordTable
 from rtpfwd.twcc cimport TwccFeedback
-from rtpfwd.types cimport DROP_REASON_COUNT, EXT_KIND_COUNT, MAX_MID, PacketView
+from rtpfwd.types cimport DROP_REASON_COUNT, EXT_KIND_COUNT, MAX_MID
 
 cdef enum:
     DATAGRAM_SIZE = 2048        # bytes of every buffer that holds one datagram
     PENDING_SLOTS = 256         # received packets between stage 1 and stage 2
+    LINKED_PACKETS = 2048       # buffers of received packets of a plane that is linked; without, PENDING_SLOTS
     LANE_SLOTS = 64             # of them that ingest leaves to the lane: one batch of it
     OUT_SLOTS = 512             # datagrams of one output area
     OUT_FLUSH = 192             # of them after which the lane sends before the next consumer has its turn
@@ -36,7 +38,7 @@ cdef enum:
     MAX_LEARNED = 256           # SSRCs that one transport may bind to streams by MID or RID
     MAX_ADDRESSES = 64          # admitted to one transport
     HISTORY_PACKETS = 1024      # kept for retransmission, per received SSRC
-    SENT_PACKETS = 1024         # of one sent SSRC that can be asked for again
+    SENT_PACKETS = 512          # of one sent SSRC that can be asked for again
     MAX_ANSWERS = 256           # packets sent again for one compound RTCP packet
     QUEUED_BYTES = 524288       # for one transport's TCP destination in the FIFO
     NO_PAYLOAD_TYPE = 255
@@ -56,6 +58,11 @@ cdef enum Direction:            # part of the key of the SSRC look-up
     SENT = 1
 
 
+cdef struct Admitted:           # datagrams from `address` on `socket` are the transport's
+    int32_t socket
+    Endpoint address
+
+
 cdef struct Transport:
     uint32_t slot               # in PlaneState.transports
     bint srtp
@@ -70,7 +77,9 @@ cdef struct Transport:
     int32_t any_socket          # socket id whose every datagram is ours; -1: none
     bint comedia                # the first valid packet's source becomes the remote
     bint learned                # it did: nothing from elsewhere any more
-    uint32_t addresses          # admitted
+    Admitted* admitted          # its addresses, MAX_ADDRESSES at most
+    uint32_t addresses          # of them
+    uint32_t address_room       # allocated
     # RTCP.
     uint32_t feedback_ssrc      # our own SSRC towards this remote
     int64_t next_report         # ns
@@ -142,6 +151,13 @@ cdef struct Encoding:
     uint64_t byes
 
 
+cdef struct Mirror:             # one plane that mirrors a producer, and as which of its producers
+    uint32_t plane              # index in the group
+    uint32_t slot
+    uint32_t generation
+    Mirror* next
+
+
 cdef struct Producer:
     uint32_t slot
     Transport* transport
@@ -162,6 +178,12 @@ cdef struct Producer:
     int32_t pending_first
     int32_t pending_last
     Consumer* consumers         # list
+    # Over lanes. A mirror has the codecs and encodings of its origin, but of RecvStream only the SSRC and the sender reports.
+    Mirror* mirrors             # list
+    bint is_mirror
+    uint32_t origin_plane       # of a mirror
+    uint32_t origin_slot
+    uint32_t origin_generation
     Producer* previous          # on its transport
     Producer* next
     uint32_t generation         # of its slot
@@ -197,11 +219,10 @@ cdef struct Consumer:
 
 
 cdef struct Pending:
-    PacketView view
+    Packet* packet              # a reference, given back when all of the batch are forwarded
     Encoding* encoding          # NULL: it went away
     int32_t next
-    uint8_t padding             # bytes of RTP padding written behind the payload, so that its frame is of equal sizes
-    uint8_t* data               # DATAGRAM_SIZE bytes
+    bint linked                 # the packet is in another plane's pool
 
 
 cdef enum OutKind:              # what is dropped first when a socket takes no more
@@ -270,6 +291,9 @@ cdef struct Counters:
     uint64_t handed_off             # STUN and DTLS datagrams put into the queue for Python
     uint64_t events_full            # events that waited because the queue was full
     uint64_t transport_feedback_sent
+    uint64_t link_packets_sent      # given to other planes, each counted
+    uint64_t link_packets_received  # taken from other planes
+    uint64_t link_full              # entries of any kind that found a ring full
 
 
 cdef struct PlaneState:
@@ -291,9 +315,11 @@ cdef struct PlaneState:
     int64_t due                 # ns of the next handle_timeout; -1: none
     int64_t last_turn           # ns of the last handle_timeout that did something
     # Between the stages.
+    PacketPool* packets         # buffers of what is received: own_packets, or the group's
+    PacketPool own_packets
     Pending* pending
     int32_t pending_count
-    uint8_t* pending_data
+    int32_t shared_count        # of them levelled and given to the mirrors
     Producer* dirty[PENDING_SLOTS]      # producers with pending packets, in order; NULL: it went away
     int32_t dirty_count
     int32_t fan_index           # into dirty: the one that stage 2 is at
@@ -315,6 +341,12 @@ cdef struct PlaneState:
     uint32_t event_count
     Counters counters
     uint64_t drops[DROP_REASON_COUNT]
+    # Other planes.
+    LinkGroup* group            # NULL: not linked
+    uint32_t link_index         # in the group
+    uint64_t link_wake          # planes that were given something and perhaps are asleep: bits by index
+    int wake_fd                 # the lane's eventfd for them; -1: no lane
+    Transport link_transport    # of the mirrors; in no table, without a remote
     Transport* dead_transports  # to be freed with the GIL
     Producer* dead_producers
     Consumer* dead_consumers
@@ -328,6 +360,11 @@ cdef void plane_lock(PlaneState* s) noexcept nogil
 cdef void plane_unlock(PlaneState* s) noexcept nogil
 cdef uint32_t next_random(PlaneState* s) noexcept nogil
 
+# pending[pending_count], filled by the caller but for `next`, becomes the last of its producer.
+cdef void append_pending(PlaneState* s) noexcept nogil
+# Every pending packet is forwarded: its buffers are given back.
+cdef void clear_pending(PlaneState* s) noexcept nogil
+
 # A datagram of this transport goes no further.
 cdef void drop_from(PlaneState* s, Transport* t, int reason) noexcept nogil
 # The transport is in use: its reports begin, at a random time so that they spread.
@@ -335,6 +372,10 @@ cdef void begin_reports(PlaneState* s, Transport* t, int64_t now) noexcept nogil
 
 cdef inline uint64_t stream_key(uint32_t transport, int direction, uint32_t ssrc) noexcept nogil:
     return ((<uint64_t>transport * 2 + <uint64_t>direction) << 32) | ssrc
+
+cdef inline bint has_viewers(const Producer* p) noexcept nogil:
+    # Somebody is forwarded to, here or on another plane.
+    return p.consumers != NULL or p.mirrors != NULL
 
 cdef inline void drop(PlaneState* s, int reason) noexcept nogil:
     s.drops[reason] += 1

@@ -3,6 +3,7 @@
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
+from rtpfwd.rings cimport Packet, packet_let_go, packet_pool_close, packet_pool_open, ring_done
 from rtpfwd.slab cimport slab_free, slab_grow, slab_init
 from rtpfwd.sys_linux cimport pthread_mutex_destroy, pthread_mutex_init, pthread_mutex_lock, pthread_mutex_unlock
 from rtpfwd.tables cimport address_table_close, address_table_open, pool_close, pool_open, word_table_close, word_table_open
@@ -28,14 +29,14 @@ cdef int _queue_open(Queue* queue, uint32_t capacity) noexcept nogil:
 cdef int _buffers_open(PlaneState* s) noexcept nogil:
     cdef int index
     s.pending = <Pending*>calloc(PENDING_SLOTS, sizeof(Pending))
-    s.pending_data = <uint8_t*>calloc(PENDING_SLOTS, DATAGRAM_SIZE)
     s.areas[0] = <Outgoing*>calloc(OUT_SLOTS, sizeof(Outgoing))
     s.areas[1] = <Outgoing*>calloc(OUT_SLOTS, sizeof(Outgoing))
     s.area_data = <uint8_t*>calloc(2 * OUT_SLOTS, DATAGRAM_SIZE)
-    if s.pending == NULL or s.pending_data == NULL or s.areas[0] == NULL or s.areas[1] == NULL or s.area_data == NULL:
+    if s.pending == NULL or s.areas[0] == NULL or s.areas[1] == NULL or s.area_data == NULL:
         return -1
-    for index in range(PENDING_SLOTS):
-        s.pending[index].data = s.pending_data + <size_t>index * DATAGRAM_SIZE
+    if packet_pool_open(&s.own_packets, PENDING_SLOTS, DATAGRAM_SIZE):
+        return -1
+    s.packets = &s.own_packets
     for index in range(OUT_SLOTS):
         s.areas[0][index].data = s.area_data + <size_t>index * DATAGRAM_SIZE
         s.areas[1][index].data = s.area_data + <size_t>(OUT_SLOTS + index) * DATAGRAM_SIZE
@@ -53,6 +54,7 @@ cdef PlaneState* plane_open(uint32_t max_transports, uint32_t max_streams, uint6
     s.max_streams = max_streams
     s.due = -1
     s.fan_first = -1
+    s.wake_fd = -1
     for index in range(ANY_SOCKETS):
         s.any_sockets[index] = -1
     seed = (<uint64_t>next_random(s) << 32) | next_random(s)
@@ -80,7 +82,7 @@ cdef void plane_close(PlaneState* s) noexcept nogil:
     address_table_close(&s.addresses)
     word_table_close(&s.streams)
     free(s.pending)
-    free(s.pending_data)
+    packet_pool_close(&s.own_packets)
     free(s.areas[0])
     free(s.areas[1])
     free(s.area_data)
@@ -101,6 +103,37 @@ cdef void plane_lock(PlaneState* s) noexcept nogil:
 
 cdef void plane_unlock(PlaneState* s) noexcept nogil:
     pthread_mutex_unlock(&s.mutex)
+
+
+cdef void append_pending(PlaneState* s) noexcept nogil:
+    cdef int index = s.pending_count
+    cdef Pending* pending = &s.pending[index]
+    cdef Producer* p = pending.encoding.producer
+    s.pending_count += 1
+    pending.next = -1
+    if p.pending_first < 0:
+        p.pending_first = index
+        s.dirty[s.dirty_count] = p
+        s.dirty_count += 1
+    else:
+        s.pending[p.pending_last].next = index
+    p.pending_last = index
+
+
+cdef void clear_pending(PlaneState* s) noexcept nogil:
+    cdef uint32_t other
+    cdef int index
+    for index in range(s.pending_count):
+        if not s.pending[index].linked:
+            packet_let_go(s.packets, s.pending[index].packet)
+    s.pending_count = 0
+    s.shared_count = 0
+    s.fan_index = 0
+    s.dirty_count = 0
+    if s.group != NULL:
+        for other in range(<uint32_t>s.group.count):
+            if other != s.link_index:
+                ring_done(s.group.rings[other * s.group.count + s.link_index])
 
 
 cdef uint32_t next_random(PlaneState* s) noexcept nogil:

@@ -60,7 +60,6 @@ cdef void address_table_close(AddressTable* table) noexcept nogil
 cdef int address_get(const AddressTable* table, int socket, const Endpoint* address) noexcept nogil  # value or -1
 cdef int address_put(AddressTable* table, int socket, const Endpoint* address, int value) noexcept nogil  # 0; -1 full
 cdef int address_remove(AddressTable* table, int socket, const Endpoint* address) noexcept nogil  # value or -1
-cdef void address_remove_value(AddressTable* table, int value) noexcept nogil  # every entry of that value
 
 cdef int word_table_open(WordTable* table, uint32_t limit, uint64_t seed) noexcept nogil
 cdef void word_table_close(WordTable* table) noexcept nogil

@@ -111,17 +111,6 @@ cdef int address_remove(AddressTable* table, int socket, const Endpoint* address
     return value
 
 
-cdef void address_remove_value(AddressTable* table, int value) noexcept nogil:
-    cdef uint32_t index = 0
-    cdef uint32_t steps = 0
-    # A deletion may move a later entry into this place, so the place is looked at again.
-    while steps <= table.mask:
-        if table.entries[index].socket != -1 and table.entries[index].value == value:
-            _address_delete(table, index)
-            continue
-        index = (index + 1) & table.mask
-        steps += 1
-
 
 cdef int word_table_open(WordTable* table, uint32_t limit, uint64_t seed) noexcept nogil:
     cdef uint32_t entries = _entries(limit)

@@ -9,6 +9,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from rtpfwd.cursor cimport Writer, writer_init, writer_size
 from rtpfwd.fanout cimport fan_out
 from rtpfwd.keyframes cimport keyframe_tick, request_keyframe
+from rtpfwd.link cimport link_receive, link_waiting
 from rtpfwd.output cimport can_send, out_commit_rtcp, out_room, out_slot
 from rtpfwd.recv_stream cimport (
     recv_stream_nacks,
@@ -30,6 +31,7 @@ from rtpfwd.state cimport (
     Producer,
     REPORT_MS,
     Transport,
+    has_viewers,
     next_random,
     schedule,
 )
@@ -55,7 +57,16 @@ cdef int plane_collect(PlaneState* s, int64_t now, Outgoing** out) noexcept nogi
 
 
 cdef int64_t plane_next_timeout(const PlaneState* s) noexcept nogil:
-    return s.due
+    cdef int64_t waiting = link_waiting(s)
+    if waiting < 0 or (0 <= s.due < waiting):
+        return s.due
+    return waiting
+
+
+cdef void plane_take_links(PlaneState* s, int64_t now) noexcept nogil:
+    cdef Outgoing* out
+    while link_receive(s, now):
+        plane_collect(s, now, &out)
 
 
 cdef void plane_timeout(PlaneState* s, int64_t now) noexcept nogil:
@@ -68,6 +79,7 @@ cdef void plane_timeout(PlaneState* s, int64_t now) noexcept nogil:
     s.last_turn = now
     if slab_wants_growth(&s.slab):
         slab_grow(&s.slab)
+    _tick_producers(s, &s.link_transport, now)
     for slot in range(s.transports.top):
         t = <Transport*>s.transports.items[slot]
         if t == NULL:
@@ -110,7 +122,7 @@ cdef void _nack(PlaneState* s, Transport* t, Encoding* e, int64_t now) noexcept 
             if rtcp_write_nack(&w, t.feedback_ssrc, e.ssrc, seqs, count) == 0:
                 if out_commit_rtcp(s, t, t.control, <int>writer_size(&w)):
                     s.counters.nacks_sent += count
-        if recv_stream_take_keyframe_wanted(&e.stream) and e.producer.consumers != NULL:
+        if recv_stream_take_keyframe_wanted(&e.stream) and has_viewers(e.producer):
             request_keyframe(s, e, now)
     again = recv_stream_next_timeout(&e.stream)
     if again >= 0:

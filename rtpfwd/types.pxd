@@ -124,4 +124,7 @@ cdef enum DropReason:           # why a datagram, or a packet for one consumer, 
     # Output.
     DROP_SRTP_PROTECT = 31      # protection refused: limit reached, or no keys
     DROP_OTHER = 32
-    DROP_REASON_COUNT = 33
+    # Between planes. The first counts packets for one other plane, the second datagrams.
+    DROP_LINK_FULL = 33         # that plane takes them slower than they come
+    DROP_NO_BUFFER = 34         # every buffer is in use: other planes have not taken what was received earlier
+    DROP_REASON_COUNT = 35
