@@ -8,11 +8,13 @@ every counter of the node, summed over its lanes. The node ends when its standar
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import json
 import os
 import sys
 import typing
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -21,6 +23,7 @@ from google.protobuf import json_format
 
 from protos.control import MediaNode, NodeError
 from server.config import MediaConfig
+from server.errors import LocalError
 from server.node import NodeHandle, serve_node
 
 LONGEST_LINE = 1 << 20
@@ -57,9 +60,48 @@ async def answer(node: NodeHandle, line: bytes) -> dict[str, Any]:
     return {"reply": json_format.MessageToDict(reply, preserving_proto_field_name=True)}
 
 
-async def serve(lanes: int) -> None:
+def parse_options(options: Sequence[str]) -> dict[str, Any]:
+    """Each "name=value" as a field of MediaConfig. click.BadParameter when there is no such field, or no such value."""
+    types = typing.get_type_hints(MediaConfig)
+    names = {field.name for field in dataclasses.fields(MediaConfig)}
+    readers: dict[Any, Callable[[str], Any]] = {
+        int: int,
+        float: float,
+        str: str,
+        bool: _boolean,
+        tuple[str, ...]: _texts,
+        tuple[int, ...]: _numbers,
+    }
+    values: dict[str, Any] = {}
+    for option in options:
+        name, equals, text = option.partition("=")
+        reader = readers.get(types[name]) if name in names else None
+        if reader is None or not equals:
+            able = ", ".join(sorted(name for name in names if types[name] in readers))
+            raise click.BadParameter(f"{option!r} is no name=value of a setting; those are {able}")
+        try:
+            values[name] = reader(text)
+        except ValueError:
+            raise click.BadParameter(f"{option!r}: {text!r} is no value of {name}") from None
+    return values
+
+
+def _boolean(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise ValueError(text)
+    return text == "true"
+
+
+def _texts(text: str) -> tuple[str, ...]:
+    return tuple(text.split(",")) if text else ()
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in _texts(text))
+
+
+async def serve(config: MediaConfig) -> None:
     """Until standard input ends."""
-    config = MediaConfig(listen_host="127.0.0.1", lanes=lanes, tcp=False)
     async with trio.open_nursery() as nursery:
         node = await nursery.start(serve_node, config)
         say({"ports": list(node.ports)})
@@ -81,13 +123,21 @@ def say(message: dict[str, Any]) -> None:
 
 
 @click.command()
-@click.option("--lanes", default=1, type=click.IntRange(1, 64))
-@click.option("--cpu", type=int, help="The one CPU to run on.")
-def main(lanes: int, cpu: int | None) -> None:
+@click.option("--address", default="127.0.0.1", show_default=True, help="Where it listens.")
+@click.option("--lanes", default=1, type=click.IntRange(0, 64), show_default=True, help="0: one for each CPU.")
+@click.option("--cpus", default="", help="The CPUs to run on, as 0,2.")
+@click.option("--option", "options", multiple=True, help="name=value of server/config.py's MediaConfig; repeatable.")
+def main(address: str, lanes: int, cpus: str, options: tuple[str, ...]) -> None:
     """A media node for a bench."""
-    if cpu is not None:
-        os.sched_setaffinity(0, {cpu})  # before any thread is made: they inherit it
-    trio.run(serve, lanes)
+    settings: dict[str, Any] = {"listen_host": address, "lanes": lanes, "tcp": False}
+    settings |= parse_options(options)
+    try:
+        config = MediaConfig(**settings)
+        if cpus:
+            os.sched_setaffinity(0, _numbers(cpus))  # before any thread is made: they inherit it
+    except (LocalError, ValueError, OSError) as error:
+        raise click.UsageError(f"the node can't be set up so: {error}") from error
+    trio.run(serve, config)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -72,11 +72,22 @@ class NodeProcess:
 
 
 @asynccontextmanager
-async def open_node(*, lanes: int = 1, cpu: int | None = None) -> AsyncIterator[NodeProcess]:
-    """A node for as long as the context lasts, on 127.0.0.1 and, if named, on one CPU."""
-    command = [sys.executable, "-m", "bench.node", "--lanes", str(lanes)]
-    if cpu is not None:
-        command += ["--cpu", str(cpu)]
+async def open_node(
+    *,
+    address: str = "127.0.0.1",
+    lanes: int = 1,
+    cpus: Sequence[int] = (),
+    options: Mapping[str, str] | None = None,
+) -> AsyncIterator[NodeProcess]:
+    """A node for as long as the context lasts, at an address of this machine and, if named, on these CPUs.
+
+    `options` are fields of server/config.py's MediaConfig by name, their values as text.
+    """
+    command = [sys.executable, "-m", "bench.node", "--address", address, "--lanes", str(lanes)]
+    if cpus:
+        command += ["--cpus", ",".join(map(str, cpus))]
+    for name, value in (options or {}).items():
+        command += ["--option", f"{name}={value}"]
     process = await trio.lowlevel.open_process(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT)
     try:
         node = NodeProcess(process)
