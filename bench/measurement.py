@@ -91,7 +91,8 @@ class MeasureSettings:
 class Run:
     """One measurement. Figures per forwarded packet are over all distinct packets that arrived at viewers."""
 
-    server: str  # the target's name
+    server: str  # the target's name and version
+    tuning: str  # how it is set up
     figures: Figures
     counters: dict[str, float]  # of the server, how much each rose in the window; empty when it tells nothing
     load_average: float  # of the machine over the minute before
@@ -133,7 +134,8 @@ async def measure(target: Target, load: Load, settings: MeasureSettings, progres
         figures["late_frames"] = pace.late_frames / pace.frames if pace.frames else None
         counted = {name: value - before.counters.get(name, 0) for name, value in after.counters.items()}
         overflows = after.overflows - before.overflows
-        return Run(target.name, figures, counted, load_average, limits_of_generator(figures, pace, overflows))
+        server = f"{target.name} {target.version}"
+        return Run(server, target.tuning, figures, counted, load_average, limits_of_generator(figures, pace, overflows))
 
 
 @contextmanager
