@@ -125,7 +125,7 @@ class Janus:
 
 
 @asynccontextmanager
-async def open_janus(*, address: str, tuning: Tuning = "best", cpu: int | None = None) -> AsyncIterator[Janus]:
+async def open_janus(*, address: str, tuning: Tuning = "best", cpus: Sequence[int] = ()) -> AsyncIterator[Janus]:
     """A Janus for as long as the context lasts. `address`: an IPv4 address of this machine that is not loopback."""
     program = require_program("janus", HOW_TO_GET)
     modules = find_modules(program)
@@ -135,7 +135,7 @@ async def open_janus(*, address: str, tuning: Tuning = "best", cpu: int | None =
         port = free_port("127.0.0.1")
         write_configuration(folder, modules, address=address, port=port, tuning=tuning)
         command = [program, "--config", str(folder / "janus.jcfg"), "--configs-folder", str(folder)]
-        async with open_server("Janus", command, log=folder / "janus.log", cpu=cpu) as process:
+        async with open_server("Janus", command, log=folder / "janus.log", cpus=cpus) as process:
             await process.wait_for_port("127.0.0.1", port, START_SECONDS)
             async with open_session(port) as session:
                 yield Janus(process, session, version=version, tuning=tuning)

@@ -253,11 +253,11 @@ def check_installed(environment: dict[str, str]) -> tuple[str, Path]:
 
 
 @asynccontextmanager
-async def open_mediasoup(*, address: str, cpu: int | None = None) -> AsyncIterator[Mediasoup]:
+async def open_mediasoup(*, address: str, cpus: Sequence[int] = ()) -> AsyncIterator[Mediasoup]:
     """A worker for as long as the context lasts, whose transports are at `address`."""
     node, folder = check_installed(dict(os.environ))
     process = await trio.lowlevel.open_process(
-        pinned([node, str(SCRIPT), address], cpu),
+        pinned([node, str(SCRIPT), address], cpus),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={**os.environ, "MEDIASOUP_DIR": str(folder.absolute())},

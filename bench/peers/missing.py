@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from importlib import import_module
-from types import ModuleType
 
 from bench.errors import BenchError
 
@@ -19,11 +17,3 @@ def require_program(name: str, how: str) -> str:
     if path is None:
         raise PeerMissing(f"{name} is not on PATH. {how}")
     return path
-
-
-def require_package(module: str, package: str) -> ModuleType:
-    """A Python module that only this peer needs."""
-    try:
-        return import_module(module)
-    except ImportError as error:
-        raise PeerMissing(f"the Python package {package} is not installed. Run: pip install {package}") from error

@@ -1,4 +1,4 @@
-"""A peer's server as a child process: started on one CPU if asked, with its output in a file, and ended for certain."""
+"""A peer's server as a child process: on the CPUs that are asked for, with its output in a file, ended for certain."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ STOP_SECONDS = 5
 _LAST_LINES = 12  # of its log, in an error
 
 # Sets its own affinity, so that every thread of the program inherits it, and becomes the program: the pid stays.
-_PINNED = "import os, sys; os.sched_setaffinity(0, {int(sys.argv[1])}); os.execvp(sys.argv[2], sys.argv[2:])"
+_PINNED = (
+    "import os, sys; os.sched_setaffinity(0, map(int, sys.argv[1].split(','))); os.execvp(sys.argv[2], sys.argv[2:])"
+)
 
 
-def pinned(command: Sequence[str], cpu: int | None) -> list[str]:
-    """The command, on one CPU if one is named."""
-    return list(command) if cpu is None else [sys.executable, "-c", _PINNED, str(cpu), *command]
+def pinned(command: Sequence[str], cpus: Sequence[int]) -> list[str]:
+    """The command, on these CPUs; on any when none is named."""
+    return [sys.executable, "-c", _PINNED, ",".join(map(str, cpus)), *command] if cpus else list(command)
 
 
 def free_port(address: str) -> int:
@@ -75,13 +77,13 @@ async def open_server(
     command: Sequence[str],
     *,
     log: Path,
-    cpu: int | None = None,
+    cpus: Sequence[int] = (),
     environment: Mapping[str, str] | None = None,
 ) -> AsyncIterator[ServerProcess]:
     """A server for as long as the context lasts. Its standard output and error go to `log`."""
     with log.open("wb") as output:
         process = await trio.lowlevel.open_process(
-            pinned(command, cpu),
+            pinned(command, cpus),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from bench.errors import BenchError
-from bench.peers import janus_config, missing
+from bench.peers import janus_config
 from bench.peers.descriptions import answer_offer, read_description, server_end, write_offer
 from bench.peers.janus import open_janus
 from bench.peers.janus_session import read_message, refusal
@@ -202,11 +202,6 @@ async def test_a_missing_janus_is_told_how_to_get_it(monkeypatch: pytest.MonkeyP
     with pytest.raises(PeerMissing, match=r"janus is not on PATH\. .*apt-get install"):
         async with open_janus(address="127.0.0.1"):
             pass
-
-
-def test_a_missing_package_is_named():
-    with pytest.raises(PeerMissing, match="pip install no-such-package"):
-        missing.require_package("no_such_package", "no-such-package")
 
 
 @pytest.mark.slow
