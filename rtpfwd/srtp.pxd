@@ -2,9 +2,13 @@
 #
 # SrtpPolicy holds the keys of one direction of one transport. A sender is one SSRC under such keys, a receiver every SSRC,
 # a session is for SRTCP. They are opened, used and closed without the GIL, never outlive their policy, and belong to one
-# thread at a time; here the plane's mutex sees to that.
+# thread at a time; here the plane's mutex sees to that. Keys may be used by several threads.
+#
+# RTP is done by the backend that the policy was made with: `native` (rtpfwd/crypto) or libsrtp. RTCP is always libsrtp's.
 
 from libc.stdint cimport int32_t, uint8_t, uint32_t
+
+from rtpfwd.crypto.window cimport Window
 
 ctypedef void* SrtpSession      # SRTCP of one direction; opaque; NULL is "no keys"
 
@@ -23,6 +27,7 @@ cdef struct SrtpKeys:           # of an SrtpPolicy
     int32_t profile             # rtpfwd.params.SrtpProfile
     int32_t tag_size            # bytes that protection appends to RTP
     void* policy                # libsrtp's srtp_policy_t
+    void* native                # crypto/native.h's native_key, shared by all streams; NULL: libsrtp does RTP too
 
 
 cdef class SrtpPolicy:
@@ -31,17 +36,24 @@ cdef class SrtpPolicy:
     cdef SrtpKeys keys          # what the functions below take a pointer to
     cdef readonly int profile
     cdef readonly bint inbound
+    cdef readonly str backend   # "native" or "libsrtp"
 
 
 cdef struct SrtpSender:         # one SSRC sent; all zero is "no keys"
     const SrtpKeys* keys
     uint32_t ssrc
-    void* session               # libsrtp's
+    void* session               # libsrtp's; NULL where the backend is native
+    Window window               # where it is native: indices are never used twice
 
 
 cdef struct SrtpReceiver:       # every SSRC received under one key
     const SrtpKeys* keys
-    void* session               # libsrtp's; also for SRTCP
+    void* session               # libsrtp's; for SRTCP, and for RTP where the backend is libsrtp
+    uint32_t* ssrcs             # `count` of them, with a window each; only SSRCs that sent something authentic
+    Window* windows
+    uint32_t count
+    uint32_t room
+    uint32_t recent             # where the packet before was found
 
 
 cdef struct SrtpJob:            # one RTP packet to protect

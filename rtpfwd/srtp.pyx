@@ -1,17 +1,29 @@
-"""SRTP through the C entry points of the libsrtp inside pylibsrtp, called without the GIL.
+# distutils: include_dirs = .
+"""SRTP through our own C core or the libsrtp inside pylibsrtp, both called without the GIL.
+
+These 450 lines are one file because the two share every structure: a policy's keys, a sender, a receiver.
 
 pylibsrtp is an API-mode cffi module, so `ffi.addressof(lib, "srtp_protect")` is a plain C function. The types of all
 of them are compared at import: another pylibsrtp with other types must fail there, not in the middle of a call.
 """
 
-from libc.stdint cimport uint8_t, uint32_t, uintptr_t
-from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy
+from collections import namedtuple
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
+from libc.stdlib cimport calloc, free, realloc
+from libc.string cimport memcpy, memset
 
 from pylibsrtp import __version__ as _pylibsrtp_version
 from pylibsrtp._binding import ffi as _ffi
 from pylibsrtp._binding import lib as _lib
 
+from rtpfwd.crypto.core cimport NATIVE_BAD_TAG, NATIVE_OK, native_job, native_key
+from rtpfwd.crypto.native cimport key_create, key_free, protect, unprotect
+from rtpfwd.crypto.window cimport (
+    WINDOW_OK, Window, window_add, window_check, window_delta, window_index,
+)
+
+from rtpfwd.crypto.native import TIERS, best_tier, has_tier
 from rtpfwd.params import SrtpProfile
 
 ctypedef int (*create_function)(void** session, void* policy) noexcept nogil
@@ -28,6 +40,7 @@ cdef enum:
 cdef enum:
     LONGEST = 2048              # bytes of a packet that a Session takes
     ROOM = LONGEST + SRTP_TRAILER
+    TOGETHER = 32               # jobs that go to the native core in one call
 
 _SIGNATURES = {
     "srtp_create": "srtp_err_status_t(*)(struct srtp_ctx_t_ * *, struct srtp_policy_t *)",
@@ -67,9 +80,47 @@ class SrtpError(Exception):
         self.reason = reason
 
 
+BACKENDS = ("auto", "native", "libsrtp")
+_default = "auto"
+
+Backend = namedtuple("Backend", ["profile", "name", "tier", "why"])
+
+
+def _choose(profile, wanted):
+    """What `wanted` means on this CPU. ValueError: it has no such thing."""
+    if wanted not in BACKENDS:
+        raise ValueError(f"no SRTP backend is called {wanted!r}; choose one of {', '.join(BACKENDS)}")
+    if wanted == "libsrtp":
+        return Backend(profile, "libsrtp", None, "chosen")
+    tier = best_tier(profile)
+    if tier is not None:
+        return Backend(profile, "native", tier, "chosen" if wanted == "native" else "the best this CPU has")
+    lacks = "AES, PCLMULQDQ and SSE4.1" if profile == SrtpProfile.AEAD_AES_128_GCM else "AES, PCLMULQDQ, SSE4.1 and SHA"
+    if wanted == "native":
+        raise ValueError(
+            f"the native SRTP backend needs a CPU with the {lacks} instructions for {profile.name}, and this one lacks "
+            "some of them; choose auto or libsrtp"
+        )
+    return Backend(profile, "libsrtp", None, f"this CPU lacks some of the {lacks} instructions")
+
+
+def set_backend(name):
+    global _default
+    for profile in SrtpProfile:
+        _choose(profile, name)
+    _default = name
+
+
+def backends():
+    return tuple(_choose(profile, _default) for profile in SrtpProfile)
+
+
 cdef class SrtpPolicy:
-    def __init__(self, profile, key, *, bint inbound):
+    def __init__(self, profile, key, *, bint inbound, backend=None, tier=None):
+        if self._policy is not None:
+            raise RuntimeError("this policy has its key already")
         profile = SrtpProfile(profile)
+        chosen = _choose(profile, _default if backend is None else backend)
         expected = _lib.srtp_profile_get_master_key_length(profile) + _lib.srtp_profile_get_master_salt_length(profile)
         if not isinstance(key, bytes) or len(key) != expected:
             raise ValueError(f"{profile.name} needs {expected} bytes of master key and salt")
@@ -85,14 +136,25 @@ cdef class SrtpPolicy:
         self._key = _ffi.new("unsigned char[]", key)
         policy.key = self._key
         policy.ssrc.type = _lib.ssrc_any_inbound if inbound else _lib.ssrc_any_outbound
-        policy.window_size = SRTP_REPLAY_WINDOW
+        policy.window_size = SRTP_REPLAY_WINDOW  # as crypto/window.pxd
         policy.allow_repeat_tx = 0  # a retransmission has its own SSRC; sending changed bytes again would reuse the keystream
         self._policy = policy
         self.keys.profile = profile
         self.keys.tag_size = 16 if profile == SrtpProfile.AEAD_AES_128_GCM else 10
         self.keys.policy = <void*><uintptr_t>int(_ffi.cast("uintptr_t", policy))
+        self.backend = chosen.name
+        if chosen.name == "native":
+            tier = chosen.tier if tier is None else tier
+            if tier not in TIERS or not has_tier(profile, tier):
+                raise ValueError(f"this CPU has no SRTP tier {tier!r} for {profile.name}")
+            self.keys.native = key_create(profile, TIERS[tier], <const uint8_t*><const char*>key)
+            if self.keys.native == NULL:
+                raise MemoryError
+        elif tier is not None:
+            raise ValueError("only the native SRTP backend has tiers")
 
     def __dealloc__(self):
+        key_free(<native_key*>self.keys.native)
         if self._key is not None:
             _ffi.memmove(self._key, bytes(len(self._key)), len(self._key))
 
@@ -120,10 +182,16 @@ cdef void srtp_close(SrtpSession session) noexcept nogil:
 
 
 cdef int srtp_sender_open(SrtpSender* sender, const SrtpKeys* keys, uint32_t ssrc) noexcept nogil:
-    sender.session = srtp_open(keys)
-    sender.keys = keys if sender.session != NULL else NULL
+    memset(sender, 0, sizeof(SrtpSender))
+    if keys == NULL:
+        return -1
+    if keys.native == NULL:
+        sender.session = srtp_open(keys)
+        if sender.session == NULL:
+            return -1
+    sender.keys = keys
     sender.ssrc = ssrc
-    return 0 if sender.session != NULL else -1
+    return 0
 
 
 cdef void srtp_sender_close(SrtpSender* sender) noexcept nogil:
@@ -147,21 +215,53 @@ cdef SrtpReceiver* srtp_receiver_open(const SrtpKeys* keys) noexcept nogil:
 cdef void srtp_receiver_close(SrtpReceiver* receiver) noexcept nogil:
     if receiver != NULL:
         srtp_close(receiver.session)
+        free(receiver.ssrcs)
+        free(receiver.windows)
         free(receiver)
 
 
+cdef int _protect_by_libsrtp(SrtpJob* job) noexcept nogil:
+    cdef int size = job.header_size + job.payload_size
+    if job.payload != job.packet + job.header_size:
+        memcpy(job.packet + job.header_size, job.payload, job.payload_size)
+    return _status(_protect(job.sender.session, job.packet, &size))
+
+
+cdef int _prepare(SrtpJob* job, native_job* prepared) noexcept nogil:
+    """Give the packet its index, which is used up then."""
+    cdef Window* window = &job.sender.window
+    cdef int64_t delta = window_delta(window, <uint16_t>(job.packet[2] << 8 | job.packet[3]))
+    if window_check(window, delta) != WINDOW_OK:
+        return SRTP_REPLAY
+    prepared.index = window_index(window, delta)
+    window_add(window, delta)
+    prepared.key = <const native_key*>job.sender.keys.native
+    prepared.payload = job.payload
+    prepared.packet = job.packet
+    prepared.header_size = job.header_size
+    prepared.payload_size = job.payload_size
+    prepared.ssrc = _ssrc_of(job.packet)
+    return SRTP_OK
+
+
 cdef void srtp_protect_jobs(SrtpJob* jobs, int count) noexcept nogil:
+    cdef native_job[TOGETHER] prepared
     cdef SrtpJob* job
-    cdef int index, size
+    cdef int index, ready = 0
     for index in range(count):
         job = &jobs[index]
         if job.sender.keys == NULL:
             job.status = SRTP_FAILED
-            continue
-        if job.payload != job.packet + job.header_size:
-            memcpy(job.packet + job.header_size, job.payload, job.payload_size)
-        size = job.header_size + job.payload_size
-        job.status = _status(_protect(job.sender.session, job.packet, &size))
+        elif job.sender.keys.native == NULL:
+            job.status = _protect_by_libsrtp(job)
+        else:
+            job.status = _prepare(job, &prepared[ready])
+            ready += job.status == SRTP_OK
+        if ready == TOGETHER:
+            protect(prepared, ready)
+            ready = 0
+    if ready:
+        protect(prepared, ready)
 
 
 cdef int srtp_protect(SrtpSender* sender, uint8_t* packet, int* size) noexcept nogil:
@@ -180,6 +280,10 @@ cdef int srtp_protect(SrtpSender* sender, uint8_t* packet, int* size) noexcept n
     return job.status
 
 
+cdef inline uint32_t _ssrc_of(const uint8_t* packet) noexcept nogil:
+    return <uint32_t>packet[8] << 24 | <uint32_t>packet[9] << 16 | <uint32_t>packet[10] << 8 | packet[11]
+
+
 cdef int _header_size(const uint8_t* packet, int size) noexcept nogil:
     """Bytes of the RTP header with its CSRCs and extension; -1: the packet ends before."""
     cdef int header
@@ -194,9 +298,73 @@ cdef int _header_size(const uint8_t* packet, int size) noexcept nogil:
     return header if header <= size else -1
 
 
+cdef Window* _window(SrtpReceiver* receiver, uint32_t ssrc) noexcept nogil:
+    """NULL: nothing authentic came from that SSRC so far."""
+    cdef uint32_t index
+    if receiver.recent < receiver.count and receiver.ssrcs[receiver.recent] == ssrc:
+        return &receiver.windows[receiver.recent]
+    for index in range(receiver.count):
+        if receiver.ssrcs[index] == ssrc:
+            receiver.recent = index
+            return &receiver.windows[index]
+    return NULL
+
+
+cdef Window* _new_window(SrtpReceiver* receiver, uint32_t ssrc) noexcept nogil:
+    """Grows; the caller of srtp_unprotect bounds how many SSRCs it lets in. NULL: no memory."""
+    cdef uint32_t room = 2 * receiver.room if receiver.room else 4
+    cdef void* grown
+    if receiver.count == receiver.room:
+        grown = realloc(receiver.ssrcs, room * sizeof(uint32_t))
+        if grown == NULL:
+            return NULL
+        receiver.ssrcs = <uint32_t*>grown
+        grown = realloc(receiver.windows, room * sizeof(Window))
+        if grown == NULL:
+            return NULL
+        receiver.windows = <Window*>grown
+        receiver.room = room
+    receiver.recent = receiver.count
+    receiver.count += 1
+    receiver.ssrcs[receiver.recent] = ssrc
+    memset(&receiver.windows[receiver.recent], 0, sizeof(Window))
+    return &receiver.windows[receiver.recent]
+
+
+cdef int _unprotect_natively(SrtpReceiver* receiver, const uint8_t* packet, uint8_t* out, int* size) noexcept nogil:
+    """What is refused, and in which order it is looked at, is as in libsrtp."""
+    cdef int header = _header_size(packet, size[0])
+    cdef uint32_t ssrc = _ssrc_of(packet)
+    cdef uint16_t seq = <uint16_t>(packet[2] << 8 | packet[3])
+    cdef Window* window
+    cdef int64_t delta = seq
+    cdef uint64_t index = seq
+    cdef int status
+    if header < 0:
+        return SRTP_FAILED
+    window = _window(receiver, ssrc)
+    if window != NULL:
+        delta = window_delta(window, seq)
+        if window_check(window, delta) != WINDOW_OK:
+            return SRTP_REPLAY
+        index = window_index(window, delta)
+    status = unprotect(<const native_key*>receiver.keys.native, packet, header, size[0], ssrc, index, out)
+    if status != NATIVE_OK:
+        return SRTP_AUTH if status == NATIVE_BAD_TAG else SRTP_FAILED
+    if window == NULL:
+        window = _new_window(receiver, ssrc)
+        if window == NULL:
+            return SRTP_FAILED
+    window_add(window, delta)
+    size[0] -= receiver.keys.tag_size
+    return SRTP_OK
+
+
 cdef int srtp_unprotect(SrtpReceiver* receiver, const uint8_t* packet, uint8_t* out, int* size) noexcept nogil:
     if receiver == NULL or size[0] < 12:
         return SRTP_FAILED
+    if receiver.keys.native != NULL:
+        return _unprotect_natively(receiver, packet, out, size)
     if out != packet:
         memcpy(out, packet, size[0])
     return _status(_unprotect(receiver.session, out, size))
