@@ -21,8 +21,8 @@ class Backend(NamedTuple):
 def set_backend(name: str) -> None:
     """For every SrtpPolicy made from now on. ValueError, and nothing changes: unknown, or not on this CPU."""
 
-def backends() -> tuple[Backend, ...]:
-    """What an SrtpPolicy made now would use, by profile."""
+def backends(name: str | None = None) -> tuple[Backend, ...]:
+    """What an SrtpPolicy made now would use, by profile; with `name`: after set_backend(name). ValueError like it."""
 
 class SrtpError(Exception):
     """reason is "auth", "replay" or "failed"."""

@@ -106,13 +106,12 @@ def _choose(profile, wanted):
 
 def set_backend(name):
     global _default
-    for profile in SrtpProfile:
-        _choose(profile, name)
+    backends(name)
     _default = name
 
 
-def backends():
-    return tuple(_choose(profile, _default) for profile in SrtpProfile)
+def backends(name=None):
+    return tuple(_choose(profile, _default if name is None else name) for profile in SrtpProfile)
 
 
 cdef class SrtpPolicy:

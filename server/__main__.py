@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from ops.logging import configure_logging
 from server import __version__
-from server.config import MediaConfig
+from server.config import SRTP_BACKENDS, MediaConfig
 from server.errors import LocalError
 from signaling.config import IceServer, SignalingConfig
 from signaling.errors import SignalingError
@@ -77,6 +77,12 @@ def cli() -> None:
     metavar="ORIGIN",
     help="Another site whose pages may call through this server, as http://localhost:3001. May be repeated.",
 )
+@option(
+    "srtp-backend",
+    default="auto",
+    type=click.Choice(SRTP_BACKENDS),
+    help="What encrypts media: our own code for this CPU (native), libsrtp, or the faster one that works here (auto).",
+)
 @option("data-dir", default="data", type=click.Path(path_type=Path), help="Where the database and tokens live.")
 @option("database-url", default="", show_default=False, help="SQLAlchemy URL instead of a file in the data directory.")
 @option("web-root", default=None, type=click.Path(path_type=Path), help="A built web client other than our own.")
@@ -108,7 +114,10 @@ def up(**options: Any) -> None:
 
 def _configs(options: dict[str, Any]) -> tuple[MediaConfig, SignalingConfig]:
     media = MediaConfig(
-        listen_host=options["media_host"], media_port=options["media_port"], announced=tuple(options["announce"])
+        listen_host=options["media_host"],
+        media_port=options["media_port"],
+        announced=tuple(options["announce"]),
+        srtp_backend=options["srtp_backend"],
     )
     username, credential = (
         os.environ.get("SIGHTLINE_TURN_USERNAME", ""),
@@ -133,7 +142,8 @@ def _configs(options: dict[str, Any]) -> tuple[MediaConfig, SignalingConfig]:
 
 def _in_options(message: str) -> str:
     """A refusal of a configuration, with its fields under the names that the command line gives them."""
-    for name, shown in {"listen_host": "--media-host", "media_port": "--media-port", "announced": "--announce"}.items():
+    options = ("listen_host", "--media-host"), ("media_port", "--media-port"), ("announced", "--announce")
+    for name, shown in (*options, ("srtp_backend", "--srtp-backend")):
         message = message.replace(name, shown)
     return message
 
@@ -192,13 +202,15 @@ def _announce(address: tuple[str, int], ports: tuple[int, ...], addresses: tuple
 @option("port", default=3000, type=click.IntRange(1, 65535), help="The HTTP port to look at.")
 @option("media-port", default=40000, type=click.IntRange(1, 65535), help="The media port to look at.")
 @option("data-dir", default="data", type=click.Path(path_type=Path), help="The data directory to look at.")
-def doctor(port: int, media_port: int, data_dir: Path) -> None:
+@option("srtp-backend", default="auto", type=click.Choice(SRTP_BACKENDS), help="The SRTP backend to look at.")
+def doctor(port: int, media_port: int, data_dir: Path, srtp_backend: str) -> None:
     """Look at this machine: ports, kernel features, crypto, limits, clock. Exit code 1 when calls would not work."""
     from server.doctor import examine, report
 
     logging.disable()
     web = next((root for root in WEB_ROOTS if (root / "index.html").is_file()), None)
-    raise SystemExit(report(examine(port=port, media_port=media_port, data_dir=data_dir, web_root=web)))
+    findings = examine(port=port, media_port=media_port, data_dir=data_dir, web_root=web, srtp_backend=srtp_backend)
+    raise SystemExit(report(findings))
 
 
 def main() -> None:

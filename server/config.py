@@ -11,6 +11,7 @@ from server.media.limits import MediaLimits
 
 
 MAX_LANES = 64
+SRTP_BACKENDS = ("auto", "native", "libsrtp")  # rtpfwd.srtp says what they mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class MediaConfig:
     lanes: int = 1  # 0: one for each CPU that this process may use
     announced: tuple[str, ...] = ()
     node_id: str = ""  # empty: random
+    srtp_backend: str = "auto"  # one of SRTP_BACKENDS, for the whole process
     tcp: bool = True  # ICE-TCP (RFC 6544) beside UDP
     socket_buffer_bytes: int = 4 * 1024 * 1024  # asked for; the kernel may grant less
     consent_timeout_ns: int = 30_000_000_000  # RFC 7675 section 5.1
@@ -52,6 +54,8 @@ class MediaConfig:
                 f"media_port: {self.media_port} with {self.lane_count} lane(s) leaves the range 1 … 65535; "
                 "choose a lower port, or 0 for any free one"
             )
+        if self.srtp_backend not in SRTP_BACKENDS:
+            raise LocalError(f"srtp_backend: {self.srtp_backend!r} is none of {', '.join(SRTP_BACKENDS)}")
         if self.socket_buffer_bytes < 65536:
             raise LocalError(f"socket_buffer_bytes: {self.socket_buffer_bytes} is under 65536; packets would be lost")
         if self.consent_timeout_ns < 1_000_000_000:

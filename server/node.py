@@ -12,10 +12,12 @@ import trio
 
 from protos.control import MediaNode
 from rtpfwd.plane import Plane
+from rtpfwd.srtp import set_backend
 from server import __version__
 from server.config import MediaConfig
 from server.control.local import LocalNode
 from server.control.watch import Watchers
+from server.errors import LocalError
 from server.io.addresses import enumerate_interfaces, ice_candidates, reachable_addresses
 from server.io.drive import Drive
 from server.io.metrics import MediaCollector
@@ -62,10 +64,12 @@ class LaneSockets:
 async def serve_node(
     config: MediaConfig, *, task_status: trio.TaskStatus[NodeHandle] = trio.TASK_STATUS_IGNORED
 ) -> None:
-    """Run a media node until cancelled; starts with its NodeHandle. Raises LocalError when a port can't be had.
+    """Run a media node until cancelled; starts with its NodeHandle. Raises LocalError when a port can't be had, or the
+    CPU lacks what the chosen SRTP backend needs. That choice is the whole process's.
 
     Cancelled, it closes every transport (remotes get DTLS's close_notify), stops the lanes and closes the sockets.
     """
+    _choose_srtp_backend(config.srtp_backend)
     bounds = _open_ports(config)
     addresses = reachable_addresses(
         enumerate_interfaces(),
@@ -136,6 +140,13 @@ def _open_ports(config: MediaConfig) -> list[BoundPort]:
             bounds.append(bound)
         stack.pop_all()
         return bounds
+
+
+def _choose_srtp_backend(name: str) -> None:
+    try:
+        set_backend(name)
+    except ValueError as refused:
+        raise LocalError(f"srtp_backend: {refused}") from None
 
 
 def _log_defect(what: str, error: BaseException) -> None:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from rtpfwd.srtp import backends
 from tests.foreign.sightline_up import command, sightline_up
 
 
@@ -90,6 +91,7 @@ def test_a_taken_media_port_is_one_clear_line(tmp_path: Path):
         (["up", "--port", "70000"], ["--port", "70000"]),
         (["up", "--colour"], ["--colour"]),
         (["up", "--announce", "example.org"], ["--announce", "example.org", "IP address"]),
+        (["up", "--srtp-backend", "rot13"], ["--srtp-backend", "rot13", "native", "libsrtp"]),
         (["up", "--web-root", "/nonexistent"], ["--web-root", "index.html"]),
         (["up", "--port", "0", "--media-port", "0", "--data-dir", "/proc/sightline"], ["/proc/sightline"]),
         (["fly"], ["fly"]),
@@ -110,3 +112,12 @@ def test_the_doctor_examines_everything_and_says_what_is_wrong(tmp_path: Path):
     assert port in sick.stdout
     for word in ("UDP GSO", "UDP GRO", "SRTP", "open files", "clock", "media port"):
         assert word in sick.stdout
+
+
+@pytest.mark.parametrize("backend", ["auto", "libsrtp"])
+def test_the_doctor_names_the_srtp_backend_and_its_tier(backend: str):
+    said = run("doctor", "--srtp-backend", backend).stdout
+    for expected in backends(backend):
+        assert f"{expected.profile.name}: {expected.name}" in " ".join(said.split())
+        assert (expected.tier or "libsrtp") in said
+    assert "SRTCP: libsrtp" in " ".join(said.split())

@@ -10,7 +10,9 @@ def compare_protect(ours: list[SrtpPolicy], theirs: list[SrtpPolicy], count: int
     was written behind a packet. Policies of both lists are pairs of the same key.
     """
 
-def compare_unprotect(sending: SrtpPolicy, ours: SrtpPolicy, theirs: SrtpPolicy, count: int, seed: int) -> dict[str, int]:
+def compare_unprotect(
+    sending: SrtpPolicy, ours: SrtpPolicy, theirs: SrtpPolicy, count: int, seed: int
+) -> dict[str, int]:
     """`count` received packets through both: new, late, repeated, too old, damaged, cut short; in place and not.
 
     How many had which status. AssertionError at the first whose status or bytes differ, or when ours wrote anything

@@ -85,6 +85,7 @@ async def test_a_taken_port_is_named():
         ({"media_port": 65535, "lanes": 2}, "lower port"),
         ({"media_port": -1}, "media_port"),
         ({"socket_buffer_bytes": 1}, "socket_buffer_bytes"),
+        ({"srtp_backend": "rot13"}, "srtp_backend: 'rot13' is none of auto, native, libsrtp"),
         ({"consent_timeout_ns": 5}, "consent_timeout_ns"),
     ],
 )
