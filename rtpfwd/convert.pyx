@@ -24,6 +24,7 @@ from rtpfwd.state cimport (
 )
 from rtpfwd.sys_linux cimport AF_INET, AF_INET6, inet_ntop, inet_pton
 from rtpfwd.tables cimport TCP, UDP
+from rtpfwd.twcc cimport twcc_close
 from rtpfwd.types cimport EXT_OTHER, MAX_MID
 
 cdef const unsigned char* _MAPPED = b"\0\0\0\0\0\0\0\0\0\0\xff\xff"
@@ -272,5 +273,6 @@ cdef void free_transport(Transport* t) noexcept:
     srtp_receiver_close(t.receiver)
     srtp_close(t.control)
     Py_XDECREF(t.policy_owner)      # last: the keys are its own
+    twcc_close(&t.twcc)
     free(t.admitted)
     free(t)

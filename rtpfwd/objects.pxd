@@ -21,9 +21,10 @@ cdef enum Refusal:              # results of the functions below; 0 is success
     REFUSED_MIRRORED = -8       # this plane has a mirror of it already
 
 cdef int add_transport(PlaneState* s, Transport* t) noexcept nogil
-# Takes over both sessions and gives back those of earlier keys, for the caller to close with the plane unlocked.
-cdef void set_keys(
-    PlaneState* s, Transport* t, const SrtpKeys* send_keys, SrtpReceiver** receiver, SrtpSession* control) noexcept nogil
+# Takes over both sessions and gives back those of earlier keys, for the caller to close with the plane unlocked. Then nothing
+# is sent until open_some_senders has returned False; the plane can be unlocked between its calls.
+cdef void set_keys(PlaneState* s, Transport* t, SrtpReceiver** receiver, SrtpSession* control) noexcept nogil
+cdef bint open_some_senders(PlaneState* s, Transport* t, const SrtpKeys* send_keys) noexcept nogil
 cdef int admit(PlaneState* s, Transport* t, int socket, const Endpoint* address) noexcept nogil
 cdef void dismiss(PlaneState* s, int socket, const Endpoint* address) noexcept nogil
 cdef int admit_any(PlaneState* s, Transport* t, int socket, bint comedia) noexcept nogil

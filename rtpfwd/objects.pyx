@@ -32,9 +32,12 @@ from rtpfwd.tables cimport (
     word_put,
     word_remove,
 )
+from rtpfwd.twcc cimport twcc_open
+from rtpfwd.types cimport EXT_TRANSPORT_CC
 
 cdef enum:
     REMOVED_AT_ONCE = 32    # consumers, with the plane locked
+    OPENED_AT_ONCE = 2      # consumers that get senders, with the plane locked
 
 
 cdef StreamRef* find_stream(PlaneState* s, const Transport* t, int direction, uint32_t ssrc) noexcept nogil:
@@ -63,7 +66,7 @@ cdef int add_transport(PlaneState* s, Transport* t) noexcept nogil:
 
 
 cdef void set_keys(
-    PlaneState* s, Transport* t, const SrtpKeys* send_keys, SrtpReceiver** receiver, SrtpSession* control
+    PlaneState* s, Transport* t, SrtpReceiver** receiver, SrtpSession* control
 ) noexcept nogil:
     cdef SrtpReceiver* old_receiver = t.receiver
     cdef SrtpSession old_control = t.control
@@ -72,16 +75,35 @@ cdef void set_keys(
     t.control = control[0]
     receiver[0] = old_receiver
     control[0] = old_control
-    t.send_keys = send_keys
+    t.send_keys = NULL
     t.stranger_count = 0
     while c != NULL:
         srtp_sender_close(&c.sender)
         srtp_sender_close(&c.rtx_sender)
-        # A sender that is refused now has no keys: its packets are counted as not protected, the others flow.
-        srtp_sender_open(&c.sender, send_keys, c.stream.ssrc)
-        if c.stream.rtx_ssrc:
-            srtp_sender_open(&c.rtx_sender, send_keys, c.stream.rtx_ssrc)
+        c.keyed = NULL
         c = c.next_of_transport
+
+
+cdef bint open_some_senders(PlaneState* s, Transport* t, const SrtpKeys* send_keys) noexcept nogil:
+    cdef Consumer* c = t.consumers
+    cdef int opened = 0
+    while c != NULL:
+        if c.keyed != send_keys:
+            if opened == OPENED_AT_ONCE:
+                return True
+            # A sender that is refused has no keys: its packets are counted as not protected, the others flow.
+            _open_senders(c, send_keys)
+            opened += 1
+        c = c.next_of_transport
+    t.send_keys = send_keys
+    return False
+
+
+cdef int _open_senders(Consumer* c, const SrtpKeys* send_keys) noexcept nogil:
+    c.keyed = send_keys
+    if srtp_sender_open(&c.sender, send_keys, c.stream.ssrc):
+        return -1
+    return srtp_sender_open(&c.rtx_sender, send_keys, c.stream.rtx_ssrc) if c.stream.rtx_ssrc else 0
 
 
 cdef int admit(PlaneState* s, Transport* t, int socket, const Endpoint* address) noexcept nogil:
@@ -286,6 +308,8 @@ cdef int add_producer(PlaneState* s, Transport* t, Producer* p) noexcept nogil:
     cdef int index
     if refusal:
         return refusal
+    if p.extension_ids[<int>EXT_TRANSPORT_CC] and twcc_open(&t.twcc):
+        return REFUSED_MEMORY
     for index in range(p.encoding_count):
         if _bind_encoding(s, t, &p.encodings[index]):
             refusal = REFUSED_FULL
@@ -403,11 +427,8 @@ cdef int add_consumer(PlaneState* s, Transport* t, Producer* p, Consumer* c) noe
         return REFUSED_FULL
     if c.stream.rtx_ssrc and word_put(&s.streams, stream_key(t.slot, SENT, c.stream.rtx_ssrc), &c.rtx_ref):
         refusal = REFUSED_FULL
-    if t.srtp and t.send_keys != NULL and refusal == 0:
-        if srtp_sender_open(&c.sender, t.send_keys, c.stream.ssrc):
-            refusal = REFUSED_SRTP
-        elif c.stream.rtx_ssrc and srtp_sender_open(&c.rtx_sender, t.send_keys, c.stream.rtx_ssrc):
-            refusal = REFUSED_SRTP
+    if t.srtp and t.send_keys != NULL and refusal == 0 and _open_senders(c, t.send_keys):
+        refusal = REFUSED_SRTP
     slot = pool_add(&s.consumers, c) if refusal == 0 else -1
     if slot < 0:
         _unbind_consumer(s, t, c)

@@ -201,7 +201,9 @@ cdef class Plane:
         cdef Transport* t
         cdef bint taken = False
         cdef bint plain = False
+        cdef bint more = True
         policies = (send, receive)
+        Py_INCREF(policies)     # the transport's, if it takes them
         with nogil:
             # Opened before the lock and closed after it: that is the slow part.
             receiver = srtp_receiver_open(&receive.keys)
@@ -211,17 +213,25 @@ cdef class Plane:
                 t = <Transport*>_at(&self.state.transports, handle)
                 plain = t != NULL and not t.srtp
                 if t != NULL and not plain:
-                    set_keys(self.state, t, &send.keys, &receiver, &control)
+                    set_keys(self.state, t, &receiver, &control)
                     old = t.policy_owner
                     t.policy_owner = <PyObject*>policies
                     taken = True
                 plane_unlock(self.state)
+                while taken and more:
+                    plane_lock(self.state)
+                    t = <Transport*>_at(&self.state.transports, handle)
+                    # Not if it was removed meanwhile, or got newer keys still.
+                    more = t != NULL and t.policy_owner == <PyObject*>policies and open_some_senders(
+                        self.state, t, &send.keys)
+                    plane_unlock(self.state)
             srtp_receiver_close(receiver)
             srtp_close(control)
         if taken:
-            Py_INCREF(policies)
             Py_XDECREF(old)
-        elif plain:
+            return
+        Py_XDECREF(<PyObject*>policies)
+        if plain:
             raise ValueError("this transport was added with srtp=False; it takes no keys")
         elif receiver == NULL or control == NULL:
             raise ValueError("libsrtp refused the keys")

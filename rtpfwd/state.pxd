@@ -197,6 +197,7 @@ cdef struct Consumer:
     bint paused
     SrtpSender sender           # of ssrc
     SrtpSender rtx_sender       # of rtx_ssrc
+    const SrtpKeys* keyed       # under which both were opened, or refused
     PyObject* selector          # a Selector; a reference is held
     Rewriter rewriter
     SendStream stream

@@ -15,12 +15,15 @@ cdef struct TwccFeedback:
     int64_t base                # extended number of the first packet of the next message
     int64_t newest              # highest extended number received
     uint32_t received           # packets recorded for the next message
-    int64_t arrivals[TWCC_WINDOW]   # ns + 1, by number % TWCC_WINDOW; 0: not received
+    int64_t* arrivals           # ns + 1, by number % TWCC_WINDOW; 0: not received. NULL until twcc_open
     uint8_t count               # feedback message count
     int64_t due                 # ns; -1: nothing to report
 
 
 cdef void twcc_init(TwccFeedback* f) noexcept nogil
+# Before the first packet that is recorded: most transports receive none. Opened twice does no harm. -1: no memory.
+cdef int twcc_open(TwccFeedback* f) noexcept nogil
+cdef void twcc_close(TwccFeedback* f) noexcept nogil
 # One packet with transport-wide number `seq`. True: a message is full and should be written now.
 cdef bint twcc_receive(TwccFeedback* f, uint16_t seq, int64_t now) noexcept nogil
 # Appends one feedback message over what was received and begins the next. 0; -1 nothing to report or it does not fit.

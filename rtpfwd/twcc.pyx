@@ -4,6 +4,7 @@ A message covers a span of transport-wide numbers: two status bits a packet in v
 seven or more are alike; then a receive delta of 250 µs units for each packet received, one byte if it fits, else two.
 """
 
+from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from libc.stdint cimport int16_t
@@ -25,6 +26,17 @@ cdef void twcc_init(TwccFeedback* f) noexcept nogil:
     f.due = -1
 
 
+cdef int twcc_open(TwccFeedback* f) noexcept nogil:
+    if f.arrivals == NULL:
+        f.arrivals = <int64_t*>calloc(TWCC_WINDOW, sizeof(int64_t))
+    return -1 if f.arrivals == NULL else 0
+
+
+cdef void twcc_close(TwccFeedback* f) noexcept nogil:
+    free(f.arrivals)
+    f.arrivals = NULL
+
+
 cdef bint twcc_receive(TwccFeedback* f, uint16_t seq, int64_t now) noexcept nogil:
     cdef int64_t number
     if not f.started:
@@ -37,7 +49,7 @@ cdef bint twcc_receive(TwccFeedback* f, uint16_t seq, int64_t now) noexcept nogi
         return False  # reported as missing already, or older: too late to say otherwise
     if number - f.base >= TWCC_WINDOW:
         # A jump beyond one message: what lies before it is reported never, and the count begins here.
-        memset(f.arrivals, 0, sizeof(f.arrivals))
+        memset(f.arrivals, 0, TWCC_WINDOW * sizeof(int64_t))
         f.received = 0
         f.base = number
     if number > f.newest:
@@ -137,5 +149,5 @@ cdef int twcc_write(TwccFeedback* f, Writer* w, uint32_t sender, uint32_t media)
     f.count += 1
     f.base = f.newest + 1
     f.received = 0
-    memset(f.arrivals, 0, sizeof(f.arrivals))
+    memset(f.arrivals, 0, TWCC_WINDOW * sizeof(int64_t))
     return 0
