@@ -18,7 +18,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rtpfwd.plane import Plane
+from rtpfwd.plane import Plane, link_planes
 from server.media.commands import Commands
 from server.media.consumer import Consumer
 from server.media.core import MediaCore
@@ -88,7 +88,7 @@ class World:
         self.planes = [Plane(seed=seed + lane) for lane in range(lanes)]
         self.plane = self.planes[0]
         if lanes > 1:
-            from rtpfwd.plane import link_planes; link_planes(self.planes)
+            link_planes(self.planes)
         self.core = MediaCore(
             self.planes,
             [()] * lanes,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from rtpfwd.plane import Plane
+from rtpfwd.plane import Plane, link_planes
 from server.media.commands import Commands
 from server.media.consumer import Consumer
 from server.media.core import MediaCore
@@ -71,7 +71,7 @@ class Bench:
     def __init__(self, lanes: int = 1, limits: MediaLimits | None = None, planes: list[Plane] | None = None) -> None:
         self.planes = planes or [Plane(seed=lane) for lane in range(lanes)]
         if len(self.planes) > 1:
-            from rtpfwd.plane import link_planes; link_planes(self.planes)
+            link_planes(self.planes)
         self.defects: list[tuple[str, BaseException]] = []
         self.core = MediaCore(
             self.planes,
