@@ -75,15 +75,17 @@ def record(
     path = out or Path(f"{settings.trace_name}{SUFFIX}")
     if not path.absolute().parent.is_dir():
         raise click.BadParameter(f"{path.parent} is no directory", param_hint="--out")
-    refusal: BenchError | None = None
+    refusal: click.ClickException | click.Abort | None = None  # raising one below would wrap it in a group
     try:
         with _progress(console) as say:
             trace = trio.run(record_trace, settings, say)
         save_trace(path, trace)
     except* BenchError as refused:
-        refusal = _first(refused)  # raising in here would wrap the exit in a group
+        refusal = click.ClickException(str(_first(refused)))
+    except* KeyboardInterrupt:
+        refusal = click.Abort()
     if refusal is not None:
-        raise click.ClickException(str(refusal))
+        raise refusal
     print_traces(console, [trace])
     console.print(f"written: {path}, {path.stat().st_size / 1024:.0f} KiB", highlight=False)
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import struct
+import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -282,6 +285,22 @@ def test_a_browser_that_ends_at_once_is_told_of(tmp_path: Path):
     assert "the browser ended: exit code 3; it said: no display" in result.output
 
 
+def test_an_interrupt_ends_it_with_its_browser(tmp_path: Path):
+    browser = tmp_path / "browser"
+    browser.write_text("#!/bin/sh\n[ $1 = --version ] && echo Browser 1.0 && exit\nwhile :; do sleep 0.1; done\n")
+    browser.chmod(0o755)
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    code += "from bench.record_cli import record; record()"
+    command = [sys.executable, "-u", "-c", code, "--browser", str(browser), "--out", str(tmp_path / "t")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "starting Browser 1.0\n"
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=30)[0].strip() == "Aborted!"
+        assert process.returncode == 1
+    assert not _children_left()
+
+
 # ---- a real browser ----
 
 
@@ -317,7 +336,7 @@ def test_chromium_is_recorded(options: list[str], labels: set[str], tmp_path: Pa
 
 
 def _children_left() -> list[str]:
-    """Browsers of ours that outlived their recording."""
+    """Browsers of ours that outlived their recording: their command names the profile that we gave them."""
     left = []
     for folder in Path("/proc").iterdir():
         if folder.name.isdecimal():
