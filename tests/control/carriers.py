@@ -11,7 +11,7 @@ from protos.control import MediaNode
 from server.config import MediaConfig
 from server.node import NodeHandle, serve_node
 
-LOOPBACK = MediaConfig(listen_host="127.0.0.1", node_id="under-test")
+LOOPBACK = MediaConfig(listen_host="127.0.0.1", lanes=1, node_id="under-test")
 
 
 @asynccontextmanager

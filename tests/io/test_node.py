@@ -81,7 +81,7 @@ async def test_a_taken_port_is_named():
         ({"listen_host": "localhost"}, "listen_host: 'localhost' is not an IP address"),
         ({"announced": ("media.example",)}, "announced"),
         ({"announced": ("0.0.0.0",)}, "wildcard"),
-        ({"lanes": 0}, "lanes"),
+        ({"lanes": 65}, "lanes"),
         ({"media_port": 65535, "lanes": 2}, "lower port"),
         ({"media_port": -1}, "media_port"),
         ({"socket_buffer_bytes": 1}, "socket_buffer_bytes"),
