@@ -61,10 +61,11 @@ cdef enum:
     REPORT_EVERY = SECOND
     NACK_EVERY = 20 * MS
     FEEDBACK_EVERY = 100 * MS
-    CONSENT_LEAST = 4 * SECOND  # RFC 7675 section 5.1: 5 s, randomised by 20 %
-    CONSENT_SPREAD = 2 * SECOND
 
 cdef int64_t NEVER = <int64_t>1 << 62
+# RFC 7675 section 5.1: 5 s, randomised by 20 %. An int, as a constant of an enum is, could not hold them.
+cdef int64_t CONSENT_LEAST = 4 * <int64_t>SECOND
+cdef int64_t CONSENT_SPREAD = 2 * <int64_t>SECOND
 
 
 cdef struct Counts:             # all totals over ends that are there and that left
