@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from bench.figures import Spread, spread, summarise
 from bench.measurement import Run
+from bench.report import run_json
 from bench.target import Target
 
 LOSS_LIMIT: Final = 0.001  # of the packets: a server that loses more can't keep up, and does not do equal work
@@ -99,7 +100,7 @@ def _sum(run: Run, keys: Sequence[str]) -> float | None:
     return sum(known) if len(known) == len(values) else None
 
 
-def as_json(results: Sequence[Results], *, has_default: bool) -> dict[str, Any]:
+def in_json(results: Sequence[Results], *, has_default: bool) -> dict[str, Any]:
     """The part of the report that only a comparison has. The first contender is ours; bench/PEERS.md explains it."""
     ours, best, *others = results
     ratios: dict[str, Spread | None] = {
@@ -120,19 +121,10 @@ def as_json(results: Sequence[Results], *, has_default: bool) -> dict[str, Any]:
                 "tuning": result.tuning,
                 "keeps_up": result.keeps_up,
                 "summary": {key: value._asdict() for key, value in result.summary.items()},
-                "runs": [_run(run) for run in result.runs],
-                "refused": [_run(run) for run in result.refused],
+                "runs": [run_json(run) for run in result.runs],
+                "refused": [run_json(run) for run in result.refused],
             }
             for result in results
         ],
         "valid": all(result.valid for result in results),
-    }
-
-
-def _run(run: Run) -> dict[str, Any]:
-    return {
-        "figures": run.figures,
-        "counters": run.counters,
-        "load_average": run.load_average,
-        "invalid": list(run.invalid),
     }

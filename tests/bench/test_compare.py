@@ -7,14 +7,14 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from bench.compare import Contender, Results, as_json, play_rounds, ratio
+from bench.compare import Contender, Results, in_json, play_rounds, ratio
 from bench.figures import Spread
 from bench.measurement import Run
 from bench.target import Room, Target
 
 
 def run(cpu_us: float | None = 2.0, *, loss: float = 0.0, invalid: str = "", **figures: float | None) -> Run:
-    return Run("server", {"cpu_us": cpu_us, "loss": loss, **figures}, {}, 0.0, (invalid,) if invalid else ())
+    return Run("server", "", {"cpu_us": cpu_us, "loss": loss, **figures}, {}, 0.0, (invalid,) if invalid else ())
 
 
 class Server:
@@ -79,7 +79,7 @@ async def test_what_is_invalid_twice_makes_the_comparison_invalid():
     a, b = await play_rounds([log.contender("a"), log.contender("b")], 1, log.measure)
     assert not a.valid
     assert ratio(a, b) is None
-    report = as_json([a, b], has_default=False)
+    report = in_json([a, b], has_default=False)
     assert report["valid"] is False
     assert report["ratio"] is None
     assert report["servers"][0]["runs"][0]["invalid"] == ["drops"]
@@ -106,20 +106,20 @@ def test_there_is_no_ratio_to_what_was_not_measured(missing: float | None):
 def test_instructions_of_both_modes_are_added():
     ours = Results("ours", runs=[run(instructions_user=1000, instructions_kernel=3000)])
     theirs = Results("theirs", runs=[run(instructions_user=20_000, instructions_kernel=20_000)])
-    report = as_json([ours, theirs], has_default=False)
+    report = in_json([ours, theirs], has_default=False)
     assert report["ratio_instructions"] == {"median": 10, "low": 10, "high": 10}
     theirs.runs = [run(instructions_user=20_000, instructions_kernel=None)]
-    assert as_json([ours, theirs], has_default=False)["ratio_instructions"] is None
+    assert in_json([ours, theirs], has_default=False)["ratio_instructions"] is None
 
 
 def test_the_default_tuning_has_a_ratio_of_its_own():
     ours, best, default = (Results(name, runs=[run(cpu)]) for name, cpu in (("ours", 2), ("best", 20), ("default", 50)))
-    report = as_json([ours, best, default], has_default=True)
+    report = in_json([ours, best, default], has_default=True)
     assert (report["ratio"]["median"], report["ratio_default"]["median"]) == (10, 25)
     assert [server["label"] for server in report["servers"]] == ["ours", "best", "default"]
 
 
 @pytest.mark.parametrize(("loss", "keeps_up"), [(0.0, True), (0.001, True), (0.002, False)])
 def test_who_loses_more_than_a_thousandth_is_marked(loss: float, keeps_up: bool):
-    report = as_json([Results("a", runs=[run()]), Results("b", runs=[run(loss=loss)])], has_default=False)
+    report = in_json([Results("a", runs=[run()]), Results("b", runs=[run(loss=loss)])], has_default=False)
     assert [server["keeps_up"] for server in report["servers"]] == [True, keeps_up]
