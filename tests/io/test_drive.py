@@ -134,7 +134,7 @@ async def test_what_the_shell_holds_is_given_back(autojump_clock):
     node = Node()
     node.drive.run(
         lambda at: node.commands.create_plain_transport(
-            "room", "p", 5, Address("udp", "127.0.0.1", 1), at, comedia=True, crypto_suite=""
+            "room", "p", 0, 5, Address("udp", "127.0.0.1", 1), at, comedia=True, crypto_suite=""
         )
     )
     node.drive.run(lambda at: node.commands.close(EntityKind.ROUTER, "room", at))
