@@ -1,0 +1,154 @@
+"""The native backend against libsrtp on random packets, byte for byte and refusal for refusal, in every tier."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+import rtpfwd.srtp
+from rtpfwd.crypto import native, probe
+from rtpfwd.params import SrtpProfile
+from rtpfwd.srtp import SrtpPolicy, backends, set_backend
+
+LENGTHS = {SrtpProfile.AES128_CM_SHA1_80: 30, SrtpProfile.AEAD_AES_128_GCM: 28}
+KEYS = 8  # of a batch
+QUICK, FULL = 40_000, 1_000_000
+CASES = [(profile, tier) for profile in LENGTHS for tier in native.TIERS]
+each_profile = pytest.mark.parametrize("profile", LENGTHS, ids=lambda profile: profile.name)
+
+
+def key_of(profile: SrtpProfile, seed: int) -> bytes:
+    return random.Random(seed).randbytes(LENGTHS[profile])
+
+
+def libsrtp(profile: SrtpProfile, *, inbound: bool, seed: int = 0) -> SrtpPolicy:
+    return SrtpPolicy(profile, key_of(profile, seed), inbound=inbound, backend="libsrtp")
+
+
+def ours(profile: SrtpProfile, tier: str, *, inbound: bool, seed: int = 0) -> SrtpPolicy:
+    return SrtpPolicy(profile, key_of(profile, seed), inbound=inbound, backend="native", tier=tier)
+
+
+@pytest.fixture(params=CASES, ids=lambda case: f"{case[0].name}-{case[1]}")
+def case(request: pytest.FixtureRequest) -> tuple[SrtpProfile, str]:
+    if not native.has_tier(*request.param):
+        pytest.skip(f"this CPU has no {request.param[1]} for {request.param[0].name}")
+    return request.param
+
+
+def protect(case: tuple[SrtpProfile, str], count: int, seed: int) -> dict[str, int]:
+    profile, tier = case
+    return probe.compare_protect(
+        [ours(profile, tier, inbound=False, seed=n) for n in range(KEYS)],
+        [libsrtp(profile, inbound=False, seed=n) for n in range(KEYS)],
+        count,
+        seed,
+    )
+
+
+def unprotect(case: tuple[SrtpProfile, str], count: int, seed: int) -> dict[str, int]:
+    profile, tier = case
+    return probe.compare_unprotect(
+        libsrtp(profile, inbound=False), ours(profile, tier, inbound=True), libsrtp(profile, inbound=True), count, seed
+    )
+
+
+def test_protected_packets_are_libsrtp_s(case):
+    statuses = protect(case, QUICK, seed=1)
+    assert statuses["ok"] > QUICK * 0.9
+    assert statuses["replay"] > 100  # numbers that were used already: refused by both
+
+
+def test_received_packets_are_taken_and_refused_as_by_libsrtp(case):
+    statuses = unprotect(case, QUICK, seed=2)
+    assert all(statuses[name] > QUICK * 0.01 for name in ("ok", "auth", "replay", "failed")), statuses
+
+
+@pytest.mark.slow
+def test_a_million_protected_packets_are_libsrtp_s(case):
+    assert protect(case, FULL, seed=3)["ok"] > FULL * 0.9
+
+
+@pytest.mark.slow
+def test_a_million_received_packets_are_taken_and_refused_as_by_libsrtp(case):
+    assert unprotect(case, FULL, seed=4)["ok"] > FULL * 0.5
+
+
+@each_profile
+def test_the_comparison_can_fail(profile):
+    """Of libsrtp with itself under two keys, as no CPU lacks that."""
+    one, other = libsrtp(profile, inbound=False, seed=1), libsrtp(profile, inbound=False, seed=2)
+    with pytest.raises(AssertionError, match="packet 0 of seed 1"):
+        probe.compare_protect([one], [other], 100, 1)
+    with pytest.raises(AssertionError, match="expected auth"):
+        probe.compare_unprotect(
+            one, libsrtp(profile, inbound=True, seed=1), libsrtp(profile, inbound=True, seed=2), 100, 1
+        )
+
+
+def alone(statement: str) -> int:
+    """Its exit code in an interpreter of its own: a wrong access ends that."""
+    program = f"from rtpfwd.crypto import probe; from tests.rtpfwd.test_crypto_backends import *; {statement}"
+    return subprocess.run([sys.executable, "-c", program], timeout=120, check=False).returncode
+
+
+def test_nothing_is_read_or_written_outside_of_the_buffers(case):
+    profile, tier = case
+    policies = f"ours(p, {tier!r}, inbound=False), ours(p, {tier!r}, inbound=True), libsrtp(p, inbound=False)"
+    assert alone(f"p = SrtpProfile({int(profile)}); assert probe.between_fences({policies}, 1500) == 3002") == 0
+
+
+def test_the_fences_hold():
+    assert alone("probe.step_over()") in (-signal.SIGSEGV, -signal.SIGABRT)  # the latter under AddressSanitizer
+
+
+@pytest.fixture
+def default_backend() -> Iterator[None]:
+    yield
+    set_backend("auto")
+
+
+@pytest.mark.usefixtures("default_backend")
+@each_profile
+def test_the_process_wide_choice_is_what_policies_get(profile):
+    set_backend("libsrtp")
+    assert SrtpPolicy(profile, key_of(profile, 0), inbound=True).backend == "libsrtp"
+    assert {(backend.name, backend.tier, backend.why) for backend in backends()} == {("libsrtp", None, "chosen")}
+    set_backend("auto")
+    chosen = SrtpPolicy(profile, key_of(profile, 0), inbound=True).backend
+    assert chosen == ("native" if native.best_tier(profile) else "libsrtp")
+    assert [backend.name for backend in backends() if backend.profile == profile] == [chosen]
+
+
+@pytest.mark.usefixtures("default_backend")
+def test_an_unknown_backend_changes_nothing():
+    set_backend("libsrtp")
+    with pytest.raises(ValueError, match="'rot13'; choose one of auto, native, libsrtp"):
+        set_backend("rot13")
+    assert {backend.name for backend in backends()} == {"libsrtp"}
+
+
+@pytest.mark.usefixtures("default_backend")
+@each_profile
+def test_on_a_cpu_without_the_instructions_auto_is_libsrtp_and_native_is_refused(profile, monkeypatch):
+    monkeypatch.setattr(rtpfwd.srtp, "best_tier", lambda _: None)  # no such CPU is at hand
+    with pytest.raises(ValueError, match=r"needs a CPU with the AES, PCLMULQDQ, SSE4\.1.* instructions"):
+        set_backend("native")
+    assert SrtpPolicy(profile, key_of(profile, 0), inbound=True).backend == "libsrtp"
+    assert all(backend.name == "libsrtp" and "lacks" in backend.why for backend in backends())
+    with pytest.raises(ValueError, match="choose auto or libsrtp"):
+        SrtpPolicy(profile, key_of(profile, 0), inbound=True, backend="native")
+
+
+@each_profile
+def test_a_tier_that_is_not_there_is_refused(profile):
+    with pytest.raises(ValueError, match="only the native"):
+        SrtpPolicy(profile, key_of(profile, 0), inbound=True, backend="libsrtp", tier="aesni")
+    if native.best_tier(profile):
+        with pytest.raises(ValueError, match="no SRTP tier 'abacus'"):
+            SrtpPolicy(profile, key_of(profile, 0), inbound=True, backend="native", tier="abacus")
