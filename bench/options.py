@@ -28,7 +28,8 @@ class MediaOptions:
     settings: MeasureSettings
     source: Source
     lanes: int
-    srtp_backend: str | None  # None: the node chooses
+    node_options: dict[str, str]  # fields of the node's MediaConfig
+    viewer_extensions: Literal["all", "mid"]
     json: Path | None
     html: Path | None
     given: dict[str, object]
@@ -69,6 +70,13 @@ def _cpus(allowed: set[int]) -> str:
     return f"this process may use {', '.join(map(str, sorted(allowed)))}"
 
 
+def node_option(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> dict[str, str]:
+    """NAME=VALUE pairs. The node itself refuses names and values that it does not know."""
+    if wrong := [pair for pair in value if not pair.partition("=")[0].isidentifier() or "=" not in pair]:
+        raise click.BadParameter(f"{wrong[0]!r} is not like batch=64", ctx, param)
+    return dict(pair.split("=", 1) for pair in value)
+
+
 def output_file(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
     """A file that can be written when the bench is done: better refused now than after an hour."""
     if value is not None and not value.absolute().parent.is_dir():
@@ -102,9 +110,7 @@ REPORT_OPTIONS = (
 
 MEASURE_OPTIONS = (
     click.option("--duration", default=8.0, show_default=True, type=click.FloatRange(0.1, 3600), help="Seconds each."),
-    click.option(
-        "--warmup", default=2.0, show_default=True, type=click.FloatRange(0, 600), help="Seconds before that."
-    ),
+    click.option("--warmup", default=2.0, show_default=True, type=click.FloatRange(0, 600), help="Seconds before."),
     click.option("--profile", default="gcm", show_default=True, type=click.Choice(sorted(PROFILES)), help="Of SRTP."),
     click.option(
         "--pin",
@@ -113,9 +119,7 @@ MEASURE_OPTIONS = (
         help="CPUs of the server, and of the generator; several as in 0+1,2.",
     ),
     click.option("--seed", default=1, show_default=True, type=int, help="Of everything random in the generator."),
-    click.option(
-        "--repeat", default=1, show_default=True, type=click.IntRange(1, 1000), help="Runs, each from scratch."
-    ),
+    click.option("--repeat", default=1, show_default=True, type=click.IntRange(1, 1000), help="Runs, each afresh."),
     click.option("--no-gro", is_flag=True, help="The generator's sockets take each datagram by itself."),
     click.option("--no-nacks", is_flag=True, help="Viewers do not ask for what they miss."),
 )
@@ -140,7 +144,22 @@ SOURCE_OPTIONS = (
 
 NODE_OPTIONS = (
     click.option("--lanes", default=1, show_default=True, type=click.IntRange(1, 64), help="Of the node."),
-    click.option("--srtp-backend", help="Of the node; it names those that it has. [default: its own choice]"),
+    click.option("--srtp-backend", help="Of the node. [default: its own choice]"),
+    click.option(
+        "--node-option",
+        "node_options",
+        metavar="NAME=VALUE",
+        multiple=True,
+        callback=node_option,
+        help="Any field of the node's MediaConfig.",
+    ),
+    click.option(
+        "--viewer-extensions",
+        default="all",
+        show_default=True,
+        type=click.Choice(["all", "mid"]),
+        help="Header extensions that viewers take; mid: as when comparing.",
+    ),
 )
 
 
@@ -159,7 +178,8 @@ def media_options(command: Callable[..., None]) -> Callable[..., None]:
 
 _NAMES = (
     *("duration", "warmup", "profile", "pin", "seed", "repeat", "no_gro", "no_nacks"),
-    *("packets", "size", "fps", "extensions", "trace", "lanes", "srtp_backend", "json_file", "html_file"),
+    *("packets", "size", "fps", "extensions", "trace", "json_file", "html_file"),
+    *("lanes", "srtp_backend", "node_options", "viewer_extensions"),
 )
 
 
@@ -183,8 +203,18 @@ def read_options(ours: dict[str, Any], own: dict[str, object]) -> MediaOptions:
     source = read_source(ours["trace"], ours["packets"], ours["size"], ours["fps"], ours["extensions"], ours["seed"])
     if ours["trace"] is not None:
         shown |= dict.fromkeys(("packets", "size", "fps", "extensions"))
+    node_options: dict[str, str] = ours["node_options"]
+    if ours["srtp_backend"] is not None:
+        node_options = {**node_options, "srtp_backend": ours["srtp_backend"]}
     return MediaOptions(
-        settings, source, ours["lanes"], ours["srtp_backend"], ours["json_file"], ours["html_file"], {**own, **shown}
+        settings,
+        source,
+        ours["lanes"],
+        node_options,
+        ours["viewer_extensions"],
+        ours["json_file"],
+        ours["html_file"],
+        {**own, **shown},
     )
 
 
