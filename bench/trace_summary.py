@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from rich.box import SIMPLE_HEAD
@@ -22,8 +22,8 @@ class Stream:
     label: str
     packets: int = 0
     octets: int = 0  # RTP or RTCP packets as sent in the clear, with their headers
-    keyframes: int = 0
     timestamps: set[int] = field(default_factory=set)
+    keyframes: set[int] = field(default_factory=set)  # their timestamps
     layers: set[tuple[int, int]] = field(default_factory=set)  # (spatial, temporal)
 
     @property
@@ -60,11 +60,13 @@ def streams(trace: Trace) -> list[Stream]:
         codec = codecs.get(data[1] & 0x7F)
         if codec is None or is_rtx(codec):
             continue
-        stream.timestamps.add(int.from_bytes(data[4:8], "big"))
+        timestamp = int.from_bytes(data[4:8], "big")
+        stream.timestamps.add(timestamp)
         header = rtp_header_length(data)
         if codec.mime_type.startswith("video/") and header is not None and not data[0] & 0x20:
             seen = describe(codec.mime_type, data[header:], marker=bool(data[1] & 0x80))
-            stream.keyframes += seen["is_keyframe"] and seen["is_frame_start"]
+            if seen["is_keyframe"] and seen["is_frame_start"]:
+                stream.keyframes.add(timestamp)
             stream.layers.add(seen["layer"])
     return [*found.values(), *([rtcp] if rtcp.packets else [])]
 
@@ -94,7 +96,7 @@ def print_traces(console: Console, traces: Iterable[Trace]) -> None:
                 f"{stream.mean_size:.0f}",
                 f"{frames / seconds:.1f}" if frames else "",
                 f"{stream.packets_per_frame:.2f}" if frames else "",
-                str(stream.keyframes or ""),
+                str(len(stream.keyframes) or ""),
                 _layers(stream.layers),
             )
         console.print(table)
@@ -126,11 +128,9 @@ def _encodings(parameters: RtpParameters) -> Iterable[tuple[int | None, int | No
 
 
 def _layers(layers: set[tuple[int, int]]) -> str:
-    """ "S0-2 T0-2": the spatial and temporal layers that occur; nothing when there is only one."""
-
-    def span(letter: str, numbers: Sequence[int]) -> list[str]:
-        return [f"{letter}{min(numbers)}-{max(numbers)}"] if min(numbers) < max(numbers) else []
-
-    if not layers:
-        return ""
-    return " ".join(span("S", [s for s, _ in layers]) + span("T", [t for _, t in layers]))
+    """ "S0-2 T0-2": the spatial and temporal layers that payloads tell of; nothing where there is only one."""
+    told = []
+    for letter, numbers in (("S", [s for s, _ in layers if s >= 0]), ("T", [t for _, t in layers if t >= 0])):
+        if numbers and min(numbers) < max(numbers):
+            told.append(f"{letter}{min(numbers)}-{max(numbers)}")
+    return " ".join(told)
