@@ -151,6 +151,9 @@ def _check(trace: Trace) -> None:
         raise _Faulty("a name has 1 to 64 printable characters")
     if not trace.media:
         raise _Faulty("it has no media")
+    for kind, parameters in trace.media:
+        if not parameters.codecs or kind != kind_of(parameters.codecs[0].mime_type):
+            raise _Faulty(f"a media of kind {kind!r} has no codec of that kind")
     if not trace.packets or len(trace.packets) > MAX_PACKETS:
         raise _Faulty(f"it has {len(trace.packets)} packets; 1 to {MAX_PACKETS} are possible")
     if len(trace.origin) > MAX_ORIGIN or not all(text.isprintable() for entry in trace.origin for text in entry):

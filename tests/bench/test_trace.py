@@ -251,6 +251,7 @@ def test_unknown_blocks_are_skipped(tmp_path: Path):
         (lambda t: replace(t, packets=(replace(t.packets[0], data=t.packets[0].data[:40]),)), "too little"),
         (lambda t: replace(t, name="x" * 65), "1 to 64"),
         (lambda t: replace(t, media=()), "no media"),
+        (lambda t: replace(t, media=(("audio", t.media[0][1]),)), "kind 'audio' has no codec"),
         (lambda t: replace(t, origin=(("a", "b" * 70000),)), "65535 bytes"),
     ],
 )
