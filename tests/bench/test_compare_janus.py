@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.bench.reports import check
 from tests.needs import need_network_namespaces, need_program
 
 
@@ -43,11 +44,14 @@ def test_our_node_and_janus_forward_the_same_load(tmp_path: Path):
     need_program("janus")
     need_network_namespaces()
     report = tmp_path / "out.json"
-    small = ["--subscribers", "3", "--duration", "1", "--warmup", "0.3", "--rounds", "1", "--json", str(report)]
+    page = tmp_path / "out.html"
+    small = ["--subscribers", "3", "--duration", "1", "--warmup", "0.3", "--rounds", "1"]
+    small += ["--json", str(report), "--html", str(page)]
     ended = compare("--peer", "janus", *small)
     # 3 is a busy machine's: the generator kept no pace, twice. What arrived must be right all the same.
     assert ended.returncode in (0, 3), ended.stdout + ended.stderr
     read = json.loads(report.read_text())
+    check(read)
     assert (read["bench"], read["settings"]["peer"], read["settings"]["subscribers"]) == ("compare", "janus", 3)
     assert [server["label"] for server in read["servers"]] == ["sightline", "janus", "janus, default"]
     assert read["valid"] == (ended.returncode == 0)
@@ -60,6 +64,7 @@ def test_our_node_and_janus_forward_the_same_load(tmp_path: Path):
         assert figures["cpu_us"] > 0
         assert server["keeps_up"]
     assert [server["version"][:2] for server in read["servers"][1:]] == ["1."] * 2
+    assert all(server["label"] in page.read_text() for server in read["servers"])
     if read["valid"]:
         assert 0 < read["ratio"]["low"] <= read["ratio"]["median"] <= read["ratio"]["high"]
         assert read["ratio_default"]["median"] > 0
