@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
+from pathlib import Path
 
-from bench.cputime import TICK_NS, ThreadTime, cpu_use, parse_perf, thread_times
+from bench.cputime import TICK_NS, ThreadTime, cpu_use, parse_perf, softirq_ns, thread_times
 
 
 def test_the_run_time_of_threads_is_split_as_their_ticks_are():
@@ -39,3 +40,13 @@ def test_perf_tells_what_it_counted_and_what_it_could_not():
         "301.25,msec,task-clock,301251,100.00,0.9,CPUs utilized\n"
     )
     assert parse_perf(printed) == {"instructions:u": 123456, "task-clock": 301}
+
+
+def test_softirq_time_is_of_the_cpus_asked_for(tmp_path: Path):
+    stat = tmp_path / "stat"
+    stat.write_text("cpu  9 9 9 9 9 9 12 0 0 0\ncpu0 1 1 1 1 1 1 5 0 0 0\ncpu1 1 1 1 1 1 1 7 0 0 0\nintr 1 2 3\n")
+    assert softirq_ns((0,), stat) == 5 * TICK_NS
+    assert softirq_ns((0, 1), stat) == 12 * TICK_NS
+    assert softirq_ns((2,), stat) is None  # no such CPU
+    assert softirq_ns((), stat) is None  # not pinned: it could be anybody's
+    assert softirq_ns((0,), tmp_path / "missing") is None
