@@ -1,32 +1,43 @@
-"""The forwarding thread: epoll, recvmmsg, the plane, sendmmsg.
+"""The forwarding thread: epoll, recvmmsg with UDP_GRO, the plane, sendmmsg (rtpfwd.egress). One class, so one file.
 
 Two mutexes, always taken in this order: `turn`, held by the loop from the end of epoll_wait to the next one, so that
 remove_socket returns only when the loop can't be using the socket; and the plane's own, held only while the plane
 works and never during a system call. What is to be sent is swapped out of the plane (plane_collect) before the plane
 is unlocked, so Python's commands may run while datagrams leave.
-
-With UDP segmentation offload (UDP_SEGMENT) datagrams of one size to one destination leave as one message. What the
-kernel refuses goes out again singly, and after refusals that mean it the socket stays with single datagrams.
 """
 
-from libc.errno cimport EAGAIN, EINTR, EIO, EOPNOTSUPP, errno
+cimport cython
+from libc.errno cimport EAGAIN, EINTR, errno
+from libc.stdint cimport uint32_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
+from rtpfwd.backlog cimport line_open
 from rtpfwd.convert cimport endpoint_from
+from rtpfwd.egress cimport egress_can_segment, egress_close, egress_forget, egress_open, egress_resume, egress_send
 from rtpfwd.ingress cimport plane_receive
+from rtpfwd.link cimport (
+    link_awake,
+    link_receive,
+    link_set_wake,
+    link_sleep,
+    link_sleepers,
+    link_wake_begin,
+    link_wake_end,
+)
 from rtpfwd.sockaddr cimport to_endpoint, to_name
-from rtpfwd.state cimport plane_lock, plane_unlock
+from rtpfwd.state cimport OUT_AUDIO, OUT_OTHER, OUT_VIDEO, Outgoing, PENDING_SLOTS, plane_lock, plane_unlock
 from rtpfwd.sys_linux cimport *
-from rtpfwd.tables cimport Endpoint, same_endpoint
+from rtpfwd.tables cimport Endpoint
 from rtpfwd.ticks cimport plane_collect, plane_next_timeout, plane_timeout
 
 cdef enum:
     WAKE = 0xffffffff       # the epoll tag of the eventfd; every other tag is a socket id
     READY_SOCKETS = 64      # of one epoll_wait
     IDLE_MS = 1000          # the longest wait
-    FULL_BUFFER_MS = 5      # how long one flush may wait for room in a socket's buffer
     ERRORS_IN_ROW = 64      # receive errors after which a socket is no longer polled
+    LONG_WAIT_NS = 50000    # for the plane: lock_waits_over_50us
+    IDLE_NS = 50000         # a sleep of this length means that nothing kept the lane busy
 
 
 cdef inline int64_t _clock() noexcept nogil:
@@ -35,23 +46,32 @@ cdef inline int64_t _clock() noexcept nogil:
     return <int64_t>now.tv_sec * 1000000000 + now.tv_nsec
 
 
+# The plane must outlive its lane, which takes its wake_fd out of it, also when both are garbage of one cycle.
+@cython.no_gc_clear
 cdef class Lane:
-    def __cinit__(self, Plane plane not None):
-        cdef int index
+    def __cinit__(self, Plane plane not None, *, int index=0, int cpu=-1, int coalesce_us=0):
+        cdef int number
         self.epoll = self.wake_fd = self.handoff = -1
-        for index in range(MAX_SOCKETS):
-            self.sockets[index].fd = -1
+        for number in range(MAX_SOCKETS):
+            self.sockets[number].fd = -1
+            line_open(&self.sockets[number].waiting)
         pthread_mutex_init(&self.turn, NULL)
 
-    def __init__(self, Plane plane not None):
+    def __init__(self, Plane plane not None, *, int index=0, int cpu=-1, int coalesce_us=0):
         cdef epoll_event event
         if self.epoll != -1:
             raise RuntimeError("a lane is initialised once")
         if plane.state.has_lane:
             raise ValueError("this plane has a lane already")
+        if not 0 <= coalesce_us <= MAX_COALESCE_US:
+            raise ValueError(f"coalesce_us: {coalesce_us} is not in 0 … {MAX_COALESCE_US}")
+        if not -1 <= cpu < CPU_SETSIZE:
+            raise ValueError(f"cpu: {cpu} is no number of a CPU")
         self.plane = plane
         self.state = plane.state
-        self.allocate()
+        self.index = index
+        self.cpu = cpu
+        self.coalesce_ns = <int64_t>coalesce_us * 1000
         self.epoll = epoll_create1(EPOLL_CLOEXEC)
         self.wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)
         self.handoff = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)
@@ -62,42 +82,49 @@ cdef class Lane:
             self.epoll, EPOLL_CTL_ADD, self.wake_fd, &event
         ):
             raise OSError(errno, "a lane needs an epoll and two eventfds; raise the limit of open files")
+        self.allocate()
         self.state.has_lane = True
+        link_set_wake(self.state, self.wake_fd)
 
     cdef int allocate(self) except -1:
-        self.receive_data = <uint8_t*>calloc(RECEIVE_BATCH, RECEIVE_SIZE)
+        cdef int index
+        cdef msghdr* header
+        self.receive_data = <uint8_t*>calloc(RECEIVE_BATCH, RECEIVE_STRIDE)
+        self.receive_controls = <uint8_t*>calloc(RECEIVE_BATCH, RECEIVE_CONTROL)
         self.receive_messages = <mmsghdr*>calloc(RECEIVE_BATCH, sizeof(mmsghdr))
         self.receive_vectors = <iovec*>calloc(RECEIVE_BATCH, sizeof(iovec))
         self.receive_names = <sockaddr_in6*>calloc(RECEIVE_BATCH, sizeof(sockaddr_in6))
-        self.send_messages = <mmsghdr*>calloc(SEND_MESSAGES, sizeof(mmsghdr))
-        self.send_vectors = <iovec*>calloc(SEND_DATAGRAMS, sizeof(iovec))
-        self.send_names = <sockaddr_in6*>calloc(SEND_MESSAGES, sizeof(sockaddr_in6))
-        self.send_controls = <uint8_t*>calloc(SEND_MESSAGES, CONTROL_SIZE)
-        self.send_first = <int*>calloc(SEND_MESSAGES + 1, sizeof(int))
         if (
-            self.receive_data == NULL or self.receive_messages == NULL or self.receive_vectors == NULL
-            or self.receive_names == NULL or self.send_messages == NULL or self.send_vectors == NULL
-            or self.send_names == NULL or self.send_controls == NULL or self.send_first == NULL
+            self.receive_data == NULL or self.receive_controls == NULL or self.receive_messages == NULL
+            or self.receive_vectors == NULL or self.receive_names == NULL or egress_open(&self.egress, self.epoll)
         ):
             raise MemoryError
+        for index in range(RECEIVE_BATCH):
+            self.receive_vectors[index].iov_base = self.receive_data + index * RECEIVE_STRIDE
+            self.receive_vectors[index].iov_len = RECEIVE_SIZE
+            header = &self.receive_messages[index].msg_hdr
+            header.msg_iov = &self.receive_vectors[index]
+            header.msg_iovlen = 1
+            header.msg_name = &self.receive_names[index]
+            header.msg_namelen = sizeof(sockaddr_in6)
+            header.msg_control = self.receive_controls + index * RECEIVE_CONTROL
+            header.msg_controllen = RECEIVE_CONTROL
         return 0
 
     def __dealloc__(self):
         if self.epoll >= 0:
             close(self.epoll)
         if self.wake_fd >= 0:
+            link_set_wake(self.state, -1)   # other lanes write to it
             close(self.wake_fd)
         if self.handoff >= 0:
             close(self.handoff)
+        egress_close(&self.egress)
         free(self.receive_data)
+        free(self.receive_controls)
         free(self.receive_messages)
         free(self.receive_vectors)
         free(self.receive_names)
-        free(self.send_messages)
-        free(self.send_vectors)
-        free(self.send_names)
-        free(self.send_controls)
-        free(self.send_first)
         pthread_mutex_destroy(&self.turn)
 
     @property
@@ -108,9 +135,8 @@ cdef class Lane:
         cdef sockaddr_in6 name
         cdef socklen_t length = sizeof(name)
         cdef int kind = 0
-        cdef int segment = 0
+        cdef int on = 1
         cdef socklen_t kind_length = sizeof(kind)
-        cdef socklen_t segment_length = sizeof(segment)
         cdef epoll_event event
         cdef LaneSocket entry
         cdef int number = -1
@@ -127,10 +153,13 @@ cdef class Lane:
         if number == -1:
             raise RuntimeError(f"a lane serves at most {MAX_SOCKETS} sockets")
         entry.fd = fd
+        entry.number = number
         entry.ipv6 = name.sin6_family == AF_INET6
-        entry.gso = getsockopt(fd, SOL_UDP, UDP_SEGMENT, &segment, &segment_length) == 0
+        entry.gro = setsockopt(fd, SOL_UDP, UDP_GRO, &on, sizeof(on)) == 0  # since Linux 5.0
+        entry.gso = egress_can_segment(fd)
         entry.gso_errors = 0
         entry.errors = 0
+        line_open(&entry.waiting)
         with nogil:
             pthread_mutex_lock(&self.turn)
             self.sockets[number] = entry
@@ -146,6 +175,7 @@ cdef class Lane:
 
     def remove_socket(self, int socket):
         cdef int fd
+        cdef int off = 0
         cdef epoll_event event
         if not 0 <= socket < MAX_SOCKETS or self.sockets[socket].fd == -1:
             raise KeyError(socket)
@@ -154,7 +184,10 @@ cdef class Lane:
         with nogil:
             pthread_mutex_lock(&self.turn)
             self.sockets[socket].fd = -1
+            egress_forget(&self.egress, &self.sockets[socket])
             epoll_ctl(self.epoll, EPOLL_CTL_DEL, fd, &event)
+            # Its owner would not expect merged datagrams.
+            setsockopt(fd, SOL_UDP, UDP_GRO, &off, sizeof(off))
             pthread_mutex_unlock(&self.turn)
 
     def send(self, int socket, address, bytes data not None):
@@ -172,14 +205,33 @@ cdef class Lane:
             self.figures.python_send_errors += 1
 
     def run(self):
+        cdef char name[NAME_SIZE]
+        cdef cpu_set_t allowed
+        cdef cpu_set_t chosen
+        cdef int slack
         if self.running:
             raise RuntimeError("this lane is running already")
+        # The thread is somebody else's: it gets back what is changed.
+        pthread_getname_np(pthread_self(), name, NAME_SIZE)
+        sched_getaffinity(0, sizeof(allowed), &allowed)
+        slack = prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0)
+        if self.cpu >= 0:
+            CPU_ZERO(&chosen)
+            CPU_SET(self.cpu, &chosen)
+            if sched_setaffinity(0, sizeof(chosen), &chosen):
+                raise OSError(errno, f"lane {self.index} may not run on CPU {self.cpu}")
         self.running = True
         try:
+            pthread_setname_np(pthread_self(), f"sl-lane-{self.index}".encode())
+            if self.coalesce_ns:
+                prctl(PR_SET_TIMERSLACK, 1000, 0, 0, 0)
             with nogil:
                 self.loop()
         finally:
             self.running = False
+            prctl(PR_SET_TIMERSLACK, slack, 0, 0, 0)
+            pthread_setname_np(pthread_self(), name)
+            sched_setaffinity(0, sizeof(allowed), &allowed)
 
     def stop(self):
         self.stopping = True
@@ -190,7 +242,32 @@ cdef class Lane:
         write(self.wake_fd, &one, sizeof(one))
 
     def counters(self):
-        return dict(self.figures)
+        cdef Egress* e = &self.egress
+        figures = dict(self.figures)
+        figures.update(dict(e.figures))
+        figures["send_dropped_video"] = e.backlog.dropped[<int>OUT_VIDEO]
+        figures["send_dropped_audio"] = e.backlog.dropped[<int>OUT_AUDIO]
+        figures["send_dropped_other"] = e.backlog.dropped[<int>OUT_OTHER]
+        figures["send_waiting"] = e.backlog.count
+        return figures
+
+    cdef int64_t lock(self) noexcept nogil:
+        """Lock the plane. Returns the time, and counts how long a command made the lane wait."""
+        cdef int64_t began = _clock()
+        cdef int64_t now
+        cdef uint64_t waited
+        plane_lock(self.state)
+        now = _clock()
+        waited = <uint64_t>(now - began)
+        self.figures.lock_wait_total_ns += waited
+        if waited > self.figures.lock_wait_max_ns:
+            self.figures.lock_wait_max_ns = waited
+        if waited > LONG_WAIT_NS:
+            self.figures.lock_waits_over_50us += 1
+        if self.asleep:
+            self.asleep = False
+            link_awake(self.state)
+        return now
 
     cdef int wait_ms(self, int64_t now) noexcept nogil:
         cdef int64_t due = plane_next_timeout(self.state)
@@ -204,197 +281,161 @@ cdef class Lane:
     cdef void loop(self) noexcept nogil:
         cdef epoll_event ready[READY_SOCKETS]
         cdef uint64_t value
-        cdef int64_t now
-        cdef int index, count, wait
+        cdef int64_t now = 0
+        cdef int64_t slept
+        cdef int index, count, number
+        cdef int wait = 0   # told by the turn before: whoever changes the plane meanwhile writes to wake_fd
+        cdef bint was_idle = False
         while not self.stopping:
-            plane_lock(self.state)
-            wait = self.wait_ms(_clock())
-            plane_unlock(self.state)
+            slept = _clock() if self.coalesce_ns else 0
             count = epoll_wait(self.epoll, ready, READY_SOCKETS, wait)
+            if self.coalesce_ns:
+                was_idle = _clock() - slept >= IDLE_NS
             self.figures.wakeups += 1
             pthread_mutex_lock(&self.turn)
             for index in range(count):
                 if ready[index].data.u32 == WAKE:
                     read(self.wake_fd, &value, sizeof(value))
-                else:
-                    self.receive(<int>ready[index].data.u32)
-            now = _clock()
-            plane_lock(self.state)
+                    continue
+                number = <int>ready[index].data.u32
+                if ready[index].events & EPOLLOUT and self.sockets[number].fd != -1:
+                    egress_resume(&self.egress, &self.sockets[number], _clock())
+                if ready[index].events & ~<uint32_t>EPOLLOUT:
+                    self.receive(number, was_idle)
+                    was_idle = False    # one wait for each wake-up
+            now = self.lock()
             plane_timeout(self.state, now)
             self.drain(now)
+            # Said first, then looked once more: another lane that gives this plane something either is seen or wakes it.
+            link_sleep(self.state)
+            self.asleep = True
+            wait = self.wait_ms(now)
             plane_unlock(self.state)
             pthread_mutex_unlock(&self.turn)
 
-    cdef void receive(self, int socket) noexcept nogil:
+    cdef int fill(self, LaneSocket* entry, int first) noexcept nogil:
+        """Messages into the buffers from `first` on. Returns how many; -1: an error that was counted."""
+        cdef int count
+        # MSG_TRUNC makes the length the datagram's own, so that one cut short is seen as too long.
+        count = recvmmsg(
+            entry.fd, self.receive_messages + first, RECEIVE_BATCH - first, MSG_DONTWAIT | MSG_TRUNC, NULL
+        )
+        self.figures.receive_calls += 1
+        if count >= 0:
+            entry.errors = 0
+            self.figures.received_messages += count
+            return count
+        if errno == EAGAIN or errno == EINTR:
+            return 0
+        self.figures.receive_errors += 1
+        entry.errors += 1
+        if entry.errors >= ERRORS_IN_ROW:
+            # It would wake the loop for ever. remove_socket still works.
+            epoll_ctl(self.epoll, EPOLL_CTL_DEL, entry.fd, NULL)
+        return -1
+
+    cdef void receive(self, int socket, bint was_idle) noexcept nogil:
         """Up to RECEIVE_ROUNDS batches from one socket, each forwarded before the next is read."""
-        cdef int index, count, rounds
+        cdef int index, count, rounds, more
+        cdef int taken = 0
         cdef int64_t now
-        cdef Endpoint source
+        cdef timespec pause
         cdef LaneSocket* entry = &self.sockets[socket]
         for rounds in range(RECEIVE_ROUNDS):
             if entry.fd == -1:
                 return
-            for index in range(RECEIVE_BATCH):
-                self.receive_vectors[index].iov_base = self.receive_data + index * RECEIVE_SIZE
-                self.receive_vectors[index].iov_len = RECEIVE_SIZE
-                memset(&self.receive_messages[index].msg_hdr, 0, sizeof(msghdr))
-                self.receive_messages[index].msg_hdr.msg_iov = &self.receive_vectors[index]
-                self.receive_messages[index].msg_hdr.msg_iovlen = 1
-                self.receive_messages[index].msg_hdr.msg_name = &self.receive_names[index]
-                self.receive_messages[index].msg_hdr.msg_namelen = sizeof(sockaddr_in6)
-            # MSG_TRUNC makes the length the datagram's own, so that one cut short is seen as too long.
-            count = recvmmsg(entry.fd, self.receive_messages, RECEIVE_BATCH, MSG_DONTWAIT | MSG_TRUNC, NULL)
-            self.figures.receive_calls += 1
-            if count < 0:
-                if errno != EAGAIN and errno != EINTR:
-                    self.figures.receive_errors += 1
-                    entry.errors += 1
-                    if entry.errors >= ERRORS_IN_ROW:
-                        # It would wake the loop for ever. remove_socket still works.
-                        epoll_ctl(self.epoll, EPOLL_CTL_DEL, entry.fd, NULL)
+            count = self.fill(entry, 0)
+            if count <= 0:
                 return
-            entry.errors = 0
-            self.figures.received_datagrams += count
-            now = _clock()
-            plane_lock(self.state)
+            if was_idle and count < COALESCE_FEW:
+                # Perhaps the beginning of a burst: the rest of it then leaves in the same messages.
+                pause.tv_sec = 0
+                pause.tv_nsec = self.coalesce_ns
+                nanosleep(&pause, NULL)
+                self.figures.coalesced_wakeups += 1
+                more = self.fill(entry, count)
+                if more > 0:
+                    count += more
+            was_idle = False
+            now = self.lock()
+            taken = 0
             for index in range(count):
-                to_endpoint(&self.receive_names[index], &source)
-                plane_receive(
-                    self.state, socket, &source, self.receive_data + index * RECEIVE_SIZE,
-                    <int>self.receive_messages[index].msg_len, now,
-                )
+                taken += self.take(socket, index, now)
+                if taken >= FORWARD_AFTER:
+                    self.drain(now)
+                    taken = 0
             self.drain(now)
             plane_unlock(self.state)
             if count < RECEIVE_BATCH:
                 return
 
+    cdef int take(self, int socket, int message, int64_t now) noexcept nogil:
+        """One message to the plane, datagram by datagram. Called and returns with the plane locked."""
+        cdef msghdr* header = &self.receive_messages[message].msg_hdr
+        cdef uint8_t* data = self.receive_data + message * RECEIVE_STRIDE
+        cdef int left = <int>self.receive_messages[message].msg_len
+        cdef int segment = left
+        cdef int size
+        cdef int count = 0
+        cdef cmsghdr* control = CMSG_FIRSTHDR(header)
+        cdef Endpoint source
+        while control != NULL:
+            if control.cmsg_level == SOL_UDP and control.cmsg_type == UDP_GRO:
+                memcpy(&size, CMSG_DATA(control), sizeof(size))
+                if 0 < size < left:
+                    segment = size
+            control = CMSG_NXTHDR(header, control)
+        to_endpoint(&self.receive_names[message], &source)
+        header.msg_namelen = sizeof(sockaddr_in6)
+        header.msg_controllen = RECEIVE_CONTROL
+        while True:
+            size = min(segment, left)
+            # Each drain may let a command in that fills the places again, but not those that are the lane's.
+            while self.state.pending_count >= PENDING_SLOTS:
+                self.drain(now)
+            plane_receive(self.state, socket, &source, data, size, now)
+            count += 1
+            data += size
+            left -= size
+            if left <= 0:
+                break
+        self.figures.received_datagrams += count
+        return count
+
     cdef void drain(self, int64_t now) noexcept nogil:
         """Send all that the plane has. Called and returns with the plane locked; unlocked while sending."""
         cdef Outgoing* out
         cdef uint64_t one = 1
+        cdef uint64_t sleepers
         cdef int count
-        cdef bint told
+        cdef bint told, took
         while True:
+            took = link_receive(self.state, now)
             count = plane_collect(self.state, now, &out)
+            sleepers = link_sleepers(self.state)
             told = self.state.attention
             self.state.attention = False
-            if count == 0 and not told:
+            if count == 0 and not told and not sleepers and not took:
                 return
             plane_unlock(self.state)
             if told:
                 self.figures.handoff_signals += 1
                 write(self.handoff, &one, sizeof(one))
-            self.flush(out, count)
-            plane_lock(self.state)
+            self.wake_others(sleepers)
+            egress_send(&self.egress, self.sockets, MAX_SOCKETS, out, count, now)
+            self.lock()
 
-    cdef void flush(self, Outgoing* out, int count) noexcept nogil:
-        cdef int done = 0
-        cdef int waited = 0
-        while done < count:
-            done += self.send_run(out + done, count - done, &waited)
-
-    cdef int build(self, LaneSocket* socket, Outgoing* out, int count, int* taken) noexcept nogil:
-        """Messages for the leading datagrams that leave by one socket. `taken` is how many datagrams they hold."""
-        cdef int messages = 0
-        cdef int index = 0
-        cdef int first, size, total
-        cdef msghdr* header
-        cdef cmsghdr* control
-        cdef uint16_t segment
-        while index < count and messages < SEND_MESSAGES and out[index].socket == out[0].socket:
-            first = index
-            size = total = out[first].size
+    cdef void wake_others(self, uint64_t sleepers) noexcept nogil:
+        """The lanes of these planes, by index in the group, were given something."""
+        cdef uint64_t one = 1
+        cdef uint32_t index = 0
+        cdef int fd
+        while sleepers:
+            if sleepers & 1:
+                fd = link_wake_begin(self.state, index)
+                if fd >= 0:
+                    self.figures.lane_wakes += 1
+                    write(fd, &one, sizeof(one))
+                link_wake_end(self.state, index)
+            sleepers >>= 1
             index += 1
-            # All but the last datagram of a segmented message have the size of the first; the last may be shorter.
-            while (
-                socket.gso and index < count and index - first < GSO_SEGMENTS
-                and out[index].socket == out[first].socket and out[index - 1].size == size and out[index].size <= size
-                and total + out[index].size <= GSO_BYTES and same_endpoint(&out[index].to, &out[first].to)
-            ):
-                total += out[index].size
-                index += 1
-            header = &self.send_messages[messages].msg_hdr
-            memset(header, 0, sizeof(msghdr))
-            header.msg_name = &self.send_names[messages]
-            header.msg_namelen = to_name(&out[first].to, socket.ipv6, &self.send_names[messages])
-            header.msg_iov = &self.send_vectors[first]
-            header.msg_iovlen = index - first
-            if index - first > 1:
-                control = <cmsghdr*>(self.send_controls + messages * CONTROL_SIZE)
-                control.cmsg_len = CMSG_LEN(sizeof(uint16_t))
-                control.cmsg_level = SOL_UDP
-                control.cmsg_type = UDP_SEGMENT
-                segment = <uint16_t>size
-                memcpy(CMSG_DATA(control), &segment, sizeof(segment))
-                header.msg_control = control
-                header.msg_controllen = CMSG_SPACE(sizeof(uint16_t))
-            self.send_first[messages] = first
-            messages += 1
-        self.send_first[messages] = index
-        taken[0] = index
-        return messages
-
-    cdef int send_run(self, Outgoing* out, int count, int* waited) noexcept nogil:
-        """Send the leading datagrams of one socket. Returns how many were dealt with, sent or not; at least one."""
-        cdef int index, messages, sent, taken
-        cdef int done = 0
-        cdef pollfd room
-        cdef LaneSocket* socket
-        count = min(count, <int>SEND_DATAGRAMS)
-        if not 0 <= out[0].socket < MAX_SOCKETS or self.sockets[out[0].socket].fd == -1:
-            self.figures.send_errors += 1
-            return 1
-        socket = &self.sockets[out[0].socket]
-        for index in range(count):
-            self.send_vectors[index].iov_base = out[index].data
-            self.send_vectors[index].iov_len = out[index].size
-        messages = self.build(socket, out, count, &taken)
-        while done < messages:
-            sent = sendmmsg(socket.fd, self.send_messages + done, messages - done, MSG_DONTWAIT | MSG_NOSIGNAL)
-            self.figures.send_calls += 1
-            if sent > 0:
-                self.figures.sent_messages += sent
-                self.figures.sent_datagrams += self.send_first[done + sent] - self.send_first[done]
-                if self.send_first[done + sent] - self.send_first[done] > sent:
-                    socket.gso_errors = 0
-                done += sent
-            elif errno == EINTR:
-                continue
-            elif errno == EAGAIN:
-                if waited[0]:
-                    self.figures.send_would_block += taken - self.send_first[done]
-                    break
-                waited[0] = 1
-                room.fd = socket.fd
-                room.events = <short>POLLOUT
-                poll(&room, 1, FULL_BUFFER_MS)
-            else:
-                # The error is of the first message alone: segmentation refused, no route, no memory.
-                index = self.send_first[done]
-                if self.send_first[done + 1] - index > 1:
-                    self.refused_segments(socket, errno)
-                    self.send_singly(socket, out + index, self.send_first[done + 1] - index)
-                else:
-                    self.figures.send_errors += 1
-                done += 1
-        return taken
-
-    cdef void refused_segments(self, LaneSocket* socket, int error) noexcept nogil:
-        """A device that can't segment says so; one path with a small MTU must not cost every other its segmentation."""
-        socket.gso_errors += 1
-        if socket.gso and (error == EIO or error == EOPNOTSUPP or socket.gso_errors >= GSO_ERRORS):
-            socket.gso = False
-            self.figures.gso_fallbacks += 1
-
-    cdef void send_singly(self, LaneSocket* socket, Outgoing* out, int count) noexcept nogil:
-        """One call for each datagram of a message that the kernel refused whole."""
-        cdef sockaddr_in6 name
-        cdef int length = to_name(&out[0].to, socket.ipv6, &name)
-        cdef int index
-        for index in range(count):
-            self.figures.send_calls += 1
-            if sendto(socket.fd, out[index].data, out[index].size, MSG_DONTWAIT | MSG_NOSIGNAL, <sockaddr*>&name, length) < 0:
-                self.figures.send_errors += 1
-            else:
-                self.figures.sent_messages += 1
-                self.figures.sent_datagrams += 1

@@ -9,6 +9,26 @@ cdef extern from "<pthread.h>" nogil:
     int pthread_mutex_destroy(pthread_mutex_t*)
     int pthread_mutex_lock(pthread_mutex_t*)
     int pthread_mutex_unlock(pthread_mutex_t*)
+    ctypedef unsigned long pthread_t
+    pthread_t pthread_self()
+
+cdef extern from * nogil:
+    # The GNU part of pthread.h and sched.h, which a file sees only with _GNU_SOURCE; Python's own header sets it.
+    int pthread_setname_np(pthread_t, const char*)
+    int pthread_getname_np(pthread_t, char*, size_t)
+
+cdef extern from "<sched.h>" nogil:
+    ctypedef struct cpu_set_t:
+        pass
+    int CPU_SETSIZE
+    void CPU_ZERO(cpu_set_t*)
+    void CPU_SET(int, cpu_set_t*)
+    int sched_getaffinity(int, size_t, cpu_set_t*)
+    int sched_setaffinity(int, size_t, const cpu_set_t*)
+
+cdef extern from "<sys/prctl.h>" nogil:
+    int PR_GET_TIMERSLACK, PR_SET_TIMERSLACK
+    int prctl(int, ...)
 
 cdef extern from "<sys/socket.h>" nogil:
     int AF_INET, AF_INET6, SOCK_DGRAM, SOL_SOCKET, SO_TYPE, MSG_DONTWAIT, MSG_TRUNC, MSG_NOSIGNAL
@@ -33,12 +53,17 @@ cdef extern from "<sys/socket.h>" nogil:
         size_t cmsg_len
         int cmsg_level
         int cmsg_type
+    cmsghdr* CMSG_FIRSTHDR(msghdr*)
+    cmsghdr* CMSG_NXTHDR(msghdr*, cmsghdr*)
     size_t CMSG_LEN(size_t)
     size_t CMSG_SPACE(size_t)
     unsigned char* CMSG_DATA(cmsghdr*)
     int recvmmsg(int, mmsghdr*, unsigned int, int, void*)
     int sendmmsg(int, mmsghdr*, unsigned int, int)
     ssize_t sendto(int, const void*, size_t, int, const sockaddr*, socklen_t)
+    int socket(int, int, int)
+    int bind(int, const sockaddr*, socklen_t)
+    int setsockopt(int, int, int, const void*, socklen_t)
     int getsockname(int, sockaddr*, socklen_t*)
     int getsockopt(int, int, int, void*, socklen_t*)
 
@@ -57,6 +82,8 @@ cdef extern from "<netinet/in.h>" nogil:
         uint32_t sin6_flowinfo
         in6_addr sin6_addr
         uint32_t sin6_scope_id
+    uint32_t INADDR_LOOPBACK
+    uint32_t htonl(uint32_t)
     uint16_t htons(uint16_t)
     uint16_t ntohs(uint16_t)
 
@@ -68,11 +95,14 @@ cdef extern from *:
     #ifndef UDP_SEGMENT
     #define UDP_SEGMENT 103
     #endif
+    #ifndef UDP_GRO
+    #define UDP_GRO 104
+    #endif
     """
-    int UDP_SEGMENT
+    int UDP_SEGMENT, UDP_GRO
 
 cdef extern from "<sys/epoll.h>" nogil:
-    int EPOLLIN, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CLOEXEC
+    int EPOLLIN, EPOLLOUT, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLL_CLOEXEC
     ctypedef union epoll_data_t:
         uint32_t u32
     cdef struct epoll_event:
@@ -86,20 +116,13 @@ cdef extern from "<sys/eventfd.h>" nogil:
     int EFD_NONBLOCK, EFD_CLOEXEC
     int eventfd(unsigned int, int)
 
-cdef extern from "<poll.h>" nogil:
-    int POLLOUT
-    cdef struct pollfd:
-        int fd
-        short events
-        short revents
-    int poll(pollfd*, unsigned long, int)
-
 cdef extern from "<time.h>" nogil:
     int CLOCK_MONOTONIC
     cdef struct timespec:
         long tv_sec
         long tv_nsec
     int clock_gettime(int, timespec*)
+    int nanosleep(const timespec*, timespec*)
 
 cdef extern from "<arpa/inet.h>" nogil:
     int inet_pton(int, const char*, void*)

@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from ops.logging import configure_logging
 from server import __version__
-from server.config import SRTP_BACKENDS, MediaConfig
+from server.config import MAX_LANES, SRTP_BACKENDS, MediaConfig
 from server.errors import LocalError
 from signaling.config import IceServer, SignalingConfig
 from signaling.errors import SignalingError
@@ -64,6 +64,21 @@ def cli() -> None:
 @option("port", default=3000, type=click.IntRange(0, 65535), help="Its port; 0 takes any free one.")
 @option("media-host", default="", help="Address that media sockets listen on. Default: every IPv4 and IPv6 address.")
 @option("media-port", default=40000, type=click.IntRange(0, 65535), help="UDP and TCP port of media; 0: any free.")
+@option(
+    "lanes",
+    default=0,
+    type=click.IntRange(0, MAX_LANES),
+    help="Forwarding threads; lane n takes the media port plus n. 0: one for each CPU.",
+)
+@option(
+    "lane-cpus",
+    default="",
+    metavar="CPU,CPU",
+    help="CPUs that the forwarding threads stay on, one for each lane. Default: wherever the kernel puts them.",
+)
+@option(
+    "coalesce-us", default=0, type=click.IntRange(0, 200), help="How long an idle lane waits for the rest of a burst."
+)
 @option(
     "announce",
     multiple=True,
@@ -116,6 +131,9 @@ def _configs(options: dict[str, Any]) -> tuple[MediaConfig, SignalingConfig]:
     media = MediaConfig(
         listen_host=options["media_host"],
         media_port=options["media_port"],
+        lanes=options["lanes"],
+        lane_cpus=_numbers("--lane-cpus", options["lane_cpus"]),
+        coalesce_us=options["coalesce_us"],
         announced=tuple(options["announce"]),
         srtp_backend=options["srtp_backend"],
     )
@@ -140,10 +158,17 @@ def _configs(options: dict[str, Any]) -> tuple[MediaConfig, SignalingConfig]:
     return media, front
 
 
+def _numbers(name: str, text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(",")) if text else ()
+    except ValueError:
+        raise LocalError(f"{name}: {text!r} is not a list of numbers; write it as 0,1") from None
+
+
 def _in_options(message: str) -> str:
     """A refusal of a configuration, with its fields under the names that the command line gives them."""
     options = ("listen_host", "--media-host"), ("media_port", "--media-port"), ("announced", "--announce")
-    for name, shown in (*options, ("srtp_backend", "--srtp-backend")):
+    for name, shown in (*options, ("lane_cpus", "--lane-cpus"), ("srtp_backend", "--srtp-backend")):
         message = message.replace(name, shown)
     return message
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from server.errors import LocalError
 from server.media.limits import MediaLimits
 
-
 MAX_LANES = 64
 SRTP_BACKENDS = ("auto", "native", "libsrtp")  # rtpfwd.srtp says what they mean
+MAX_COALESCE_US = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,9 @@ class MediaConfig:
 
     listen_host: str = ""  # empty: every IPv6 and IPv4 address
     media_port: int = 0
-    lanes: int = 1  # 0: one for each CPU that this process may use
+    lanes: int = 0  # 0: one for each CPU that this process may use
+    lane_cpus: tuple[int, ...] = ()  # the CPU that each lane's thread stays on; empty: wherever the kernel puts it
+    coalesce_us: int = 0  # how long a lane that was idle waits for the rest of a burst; docs/forwarding.md
     announced: tuple[str, ...] = ()
     node_id: str = ""  # empty: random
     srtp_backend: str = "auto"  # one of SRTP_BACKENDS, for the whole process
@@ -48,6 +50,9 @@ class MediaConfig:
             raise LocalError(
                 f"lanes: {self.lanes} is not in 1 … {MAX_LANES}; one for each core is plenty, and what 0 takes"
             )
+        self._require_cpus()
+        if not 0 <= self.coalesce_us <= MAX_COALESCE_US:
+            raise LocalError(f"coalesce_us: {self.coalesce_us} is not in 0 … {MAX_COALESCE_US}; 0 turns it off")
         last = self.media_port + self.lane_count - 1
         if not 0 <= self.media_port <= 65535 or last > 65535:
             raise LocalError(
@@ -60,6 +65,19 @@ class MediaConfig:
             raise LocalError(f"socket_buffer_bytes: {self.socket_buffer_bytes} is under 65536; packets would be lost")
         if self.consent_timeout_ns < 1_000_000_000:
             raise LocalError("consent_timeout_ns: under one second every network hiccup would end the call")
+
+    def _require_cpus(self) -> None:
+        if not self.lane_cpus:
+            return
+        if len(self.lane_cpus) != self.lane_count:
+            raise LocalError(
+                f"lane_cpus: names {len(self.lane_cpus)} CPU(s) for {self.lane_count} lane(s); name one for each lane"
+            )
+        allowed = os.sched_getaffinity(0)
+        for cpu in self.lane_cpus:
+            if cpu not in allowed:
+                shown = ", ".join(str(each) for each in sorted(allowed))
+                raise LocalError(f"lane_cpus: this process may not run on CPU {cpu}; it may on {shown}")
 
     @property
     def lane_count(self) -> int:

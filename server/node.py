@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import trio
 
 from protos.control import MediaNode
-from rtpfwd.plane import Plane
+from rtpfwd.plane import Plane, link_planes
 from rtpfwd.srtp import set_backend
 from server import __version__
 from server.config import MediaConfig
@@ -82,6 +82,8 @@ async def serve_node(
     # A plane admits four addresses per transport on average. Twice the transports make room for eight each.
     places = min(2 * limits.max_transports, 65536)
     planes = [Plane(max_transports=places, max_streams=limits.max_streams) for _ in range(config.lane_count)]
+    if len(planes) > 1:
+        link_planes(planes)
     core = MediaCore(
         planes,
         [ice_candidates(addresses, bound.port, tcp=bound.tcp is not None) for bound in bounds],
@@ -94,7 +96,15 @@ async def serve_node(
         connections=config.max_tcp_connections, connections_per_source=config.max_tcp_connections_per_source
     )
     shells = [
-        LaneShell(index, plane, bound, tcp_limits, limits.max_plain_transports)
+        LaneShell(
+            index,
+            plane,
+            bound,
+            tcp_limits,
+            limits.max_plain_transports,
+            cpu=config.lane_cpus[index] if config.lane_cpus else -1,
+            coalesce_us=config.coalesce_us,
+        )
         for index, (plane, bound) in enumerate(zip(planes, bounds, strict=True))
     ]
     watchers = Watchers(config.max_watchers)

@@ -7,6 +7,7 @@
 | sightline_dropped_packets_total | lane, reason | dropped by the plane |
 | sightline_refused_datagrams_total | reason | STUN and DTLS that the node refused |
 | sightline_lane_<name>_total | lane | each counter of the lane: wakeups, send_calls, … |
+| sightline_lane_<name> | lane | its gauges: send_waiting, lock_wait_max_ns |
 | sightline_routers, _transports, _producers, _consumers | - | how many there are |
 | sightline_ice_transports | state | WebRTC transports by their ICE state |
 | sightline_dtls_handshakes_total | result | ended handshakes: connected, or why they failed |
@@ -30,6 +31,7 @@ from server.media.webrtc_transport import WebRtcTransport
 
 _DROP = "drop_"
 _GAUGES = {"streams", "history_slots", "history_slots_free"}  # what the plane tells of now, not since its beginning
+_LANE_GAUGES = {"send_waiting", "lock_wait_max_ns"}  # the same for the lane
 
 
 class MediaCollector(Collector):
@@ -70,13 +72,14 @@ class MediaCollector(Collector):
         yield drops
 
     def _lanes(self) -> Iterator[Metric]:
-        families: dict[str, CounterMetricFamily] = {}
+        families: dict[str, CounterMetricFamily | GaugeMetricFamily] = {}
         for shell in self._shells:
             for name, value in shell.lane.counters().items():
                 family = families.get(name)
                 if family is None:
-                    family = families[name] = CounterMetricFamily(
-                        f"sightline_lane_{name}", "A counter of the lane's loop.", labels=["lane"]
+                    kind = GaugeMetricFamily if name in _LANE_GAUGES else CounterMetricFamily
+                    family = families[name] = kind(
+                        f"sightline_lane_{name}", "A figure of the lane's loop.", labels=["lane"]
                     )
                 family.add_metric([str(shell.index)], value)
         yield from families.values()

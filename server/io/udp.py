@@ -31,11 +31,21 @@ _TURN_NS = 5_000_000
 class LaneShell:
     """The Outlet of one lane, and the sockets that it serves. Made before the Drive; `serve_lane` brings it to life."""
 
-    def __init__(self, index: int, plane: Plane, bound: BoundPort, tcp_limits: TcpLimits, max_sockets: int) -> None:
+    def __init__(
+        self,
+        index: int,
+        plane: Plane,
+        bound: BoundPort,
+        tcp_limits: TcpLimits,
+        max_sockets: int,
+        *,
+        cpu: int = -1,
+        coalesce_us: int = 0,
+    ) -> None:
         self.index = index
         self.plane = plane
         self.bound = bound
-        self.lane = Lane(plane)
+        self.lane = Lane(plane, index=index, cpu=cpu, coalesce_us=coalesce_us)
         self.tcp = TcpPaths(self._ingest, self._is_established, self._path_lost, tcp_limits)
         self._max_sockets = max_sockets
         self._plain_sockets: dict[int, socket.socket] = {}
