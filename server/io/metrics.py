@@ -3,7 +3,7 @@
 | metric | labels | meaning |
 |---|---|---|
 | sightline_<name>_total | lane | each counter of the plane, as docs/forwarding.md names it: forwarded_packets, … |
-| sightline_<name> | lane | its gauges: streams, history_slots, history_slots_free |
+| sightline_<name> | lane | its gauges: streams, buffers and history_slots, each with …_free |
 | sightline_dropped_packets_total | lane, reason | dropped by the plane |
 | sightline_refused_datagrams_total | reason | STUN and DTLS that the node refused |
 | sightline_lane_<name>_total | lane | each counter of the lane: wakeups, send_calls, … |
@@ -30,7 +30,8 @@ from server.media.core import MediaCore
 from server.media.webrtc_transport import WebRtcTransport
 
 _DROP = "drop_"
-_GAUGES = {"streams", "history_slots", "history_slots_free"}  # what the plane tells of now, not since its beginning
+# What the plane tells of now, not since its beginning.
+_GAUGES = {"streams", "history_slots", "history_slots_free", "buffers", "buffers_free"}
 _LANE_GAUGES = {"send_waiting", "lock_wait_max_ns"}  # the same for the lane
 
 
