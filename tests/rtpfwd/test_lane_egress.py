@@ -15,10 +15,10 @@ from collections.abc import Callable
 import pytest
 
 from rtpfwd.lane import Lane
-from rtpfwd.params import SrtpProfile
-from rtpfwd.plane import Plane
+from rtpfwd.params import ConsumerParams, SrtpProfile
+from rtpfwd.plane import Plane, link_planes
 from tests.needs import need_network_namespaces, need_program
-from tests.rtpfwd.plane_world import parse_rtp, rtp, vp8
+from tests.rtpfwd.plane_world import VP8_MAPPING, parse_rtp, rtp, vp8
 from tests.rtpfwd.refusals import GETSOCKOPT, SENDMMSG, SETSOCKOPT, command, enter_namespace, in_thread, refuse
 from tests.rtpfwd.test_lane import PATIENCE, Call, call, receive, running, udp
 
@@ -382,3 +382,16 @@ def test_how_long_commands_made_it_wait_is_counted():
         counters = made.lane.counters()
         assert 0 < counters["lock_wait_max_ns"] <= counters["lock_wait_total_ns"]
         assert counters["lock_waits_over_50us"] * 50_000 <= counters["lock_wait_total_ns"]
+
+
+def test_a_lane_wakes_another_one_whose_plane_it_gave_packets():
+    with call(viewers=1) as near, call(viewers=1) as far:
+        link_planes([near.plane, far.plane])
+        mirror = far.plane.mirror_producer(near.plane, near.producer, 0)
+        far.plane.add_consumer(far.viewers[0].handle, mirror, ConsumerParams(0x5000, VP8_MAPPING), 0)
+        with running(near.lane), running(far.lane):
+            for first in range(0, 200, 10):
+                sent = burst(near, 10, first=first)
+                assert near.media(0, 10) == sent
+                assert far.media(0, 10) == sent
+        assert near.lane.counters()["lane_wakes"] > 0
