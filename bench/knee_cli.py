@@ -23,14 +23,14 @@ from bench.running import measure_repeatedly, run_bench, titled, write_outputs
 ATTEMPTS: Final = 2  # at a load that the generator could not make: the cause may have been another program
 COLUMNS: Final = (
     Figure("forwarded_per_s", "packets", "/s", 0),
-    Figure("delay_p50_ms", "p50", "ms", 3),
-    Figure("delay_p99_ms", "p99", "ms", 3),
-    Figure("delay_p999_ms", "p99.9", "ms", 3),
-    Figure("loss", "loss", "%", 3, 100),
-    Figure("cpu_us", "CPU each", "µs", 2),
-    Figure("server_cpu", "server", "% CPU", 0, 100),
-    Figure("generator_headroom", "headroom", "%", 0, 100),
-    Figure("other_cpu", "others", "% CPU", 0, 100),
+    Figure("delay_p50_ms", "p50", "ms", 2),
+    Figure("delay_p99_ms", "p99", "ms", 2),
+    Figure("delay_p999_ms", "p99.9", "ms", 2),
+    Figure("loss", "loss", "%", 2, 100),
+    Figure("cpu_us", "CPU", "µs", 2),
+    Figure("server_cpu", "server", "%", 0, 100),
+    Figure("generator_headroom", "spare", "%", 0, 100),
+    Figure("other_cpu", "others", "%", 0, 100),
 )
 
 
@@ -111,15 +111,17 @@ def _of(point: Point, runs: Sequence[Run]) -> list[Run]:
 
 def print_curve(console: Console, title: str, raised: str, curve: Sequence[Point], runs: Sequence[Run]) -> None:
     """One row for each load."""
-    table = Table(box=None, pad_edge=False)
-    table.add_column(raised, justify="right")
+    table = Table(box=None, pad_edge=False, padding=(0, 1), collapse_padding=True)
+    table.add_column("load", justify="right", no_wrap=True)
     for figure in COLUMNS:
-        table.add_column(f"{figure.title}\n{figure.unit}", justify="right")
+        table.add_column(f"{figure.title}\n{figure.unit}", justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     for point in curve:
         summary = summarise([run.figures for run in _of(point, runs)])
         shown = [cells(figure, summary.get(figure.key), ranges=False)[1] for figure in COLUMNS]
-        table.add_row(str(point.load), *shown, "" if point.verdict is Verdict.CARRIED else point.verdict.value)
+        table.add_row(
+            str(point.load), *shown, "" if point.verdict is Verdict.CARRIED else point.verdict.value.partition("-")[0]
+        )
     console.print(title, style="bold", soft_wrap=True, highlight=False)
     console.print(table)
     for point in curve:

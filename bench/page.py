@@ -128,13 +128,21 @@ def _knee(axes: Axes, curves: Sequence[Report]) -> None:
     limit = curves[0]["limits"]["delay_p99_ms"]
     axes.axhline(limit, color=_INK, linestyle="--", linewidth=1)
     axes.annotate(f"limit {limit:g} ms", (0.01, limit), xycoords=("axes fraction", "data"), va="bottom")
-    axes.set_yscale("log")
+    _milliseconds(axes)
     axes.set_xlim(left=0)
     axes.set_xlabel("forwarded packets per second (x: not carried)")
-    axes.set_ylabel("ms")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.legend()
+
+
+def _milliseconds(axes: Axes) -> None:
+    """A logarithmic axis with plain numbers: at its decades, and between them where they are few."""
+    axes.set_yscale("log")
+    axes.set_ylabel("ms")
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    few = high < 100 * low
+    axes.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if few and f"{value:e}"[0] in "25" else "")
 
 
 def _cpu(axes: Axes, rows: Sequence[Row]) -> None:
@@ -164,9 +172,7 @@ def _delays(axes: Axes, rows: Sequence[Row]) -> None:
         axes.plot([said for said, _ in found], [value for _, value in found], "o-", color=colour, label=name)
         for said, value in found:
             axes.annotate(f"{value:.3g}", (said, value), xytext=(0, 6), textcoords="offset points", ha="center")
-    axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.set_ylabel("ms")
+    _milliseconds(axes)
     axes.legend()
 
 

@@ -146,8 +146,8 @@ def test_a_curve_is_printed_whole_and_its_report_keeps_to_the_schema():
     print_curve(Console(file=written, width=200), "title", "rooms", curve, runs)
     rows = [line.split() for line in written.getvalue().splitlines() if re.match(r" *[123] ", line)]
     assert [row[0] for row in rows] == ["1", "2", "3"]
-    assert rows[2][-1] == "generator-limited"
-    assert written.getvalue().count("it was late") == 1
+    assert rows[2][-1] == "generator"
+    assert written.getvalue().count("generator-limited: it was late") == 1
     assert told(found, "rooms", curve, runs) == (
         "knee: 2 rooms, 6,000 forwarded packets/s; at 3 the generator was the limit, so the server's knee lies higher"
     )
