@@ -3,7 +3,8 @@
 `bench.node_process` starts it and speaks JSON lines: first the node says {"ports": […]}; then one request a line,
 {"method": "create_router", "request": {…}}, where the method is one of protos.control.MediaNode and the request its
 message as protobuf's JSON, is answered by one line, {"reply": {…}} or {"error": "…"}. {"method": "counters"} answers
-every counter of the node, summed over its lanes. The node ends when its standard input does.
+every counter of the node, summed over its lanes; bench/node_commands.py has more such methods. The node ends when its
+standard input does.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ import click
 import trio
 from google.protobuf import json_format
 
+from bench.node_commands import REQUESTS as BENCH_REQUESTS
+from bench.node_commands import run_command
 from protos.control import MediaNode, NodeError
 from server.config import MediaConfig
 from server.errors import LocalError
@@ -52,6 +55,8 @@ async def answer(node: NodeHandle, line: bytes) -> dict[str, Any]:
     method = asked["method"]
     if method == "counters":
         return {"reply": counters(node)}
+    if method in BENCH_REQUESTS:
+        return {"reply": await run_command(node, asked)}
     request = json_format.ParseDict(asked["request"], REQUESTS[method]())
     try:
         reply = await getattr(node.media_node, method)(request)

@@ -45,6 +45,10 @@ class NodeProcess:
         answered: dict[str, float] = await self._ask({"method": "counters"})
         return answered
 
+    async def ask(self, method: str, **arguments: object) -> dict[str, Any]:
+        """Run one method of bench/node_commands.py."""
+        return await self._ask({"method": method, **arguments})
+
     async def read_line(self, seconds: float) -> dict[str, Any]:
         """The next line that the node says."""
         with trio.move_on_after(seconds):
