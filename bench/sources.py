@@ -217,7 +217,8 @@ class _Recording:
             frame=TRACE_FRAME,
             transport_seq=self._rng.getrandbits(16),
             stamped_from=KEPT + STAMP_BYTES,
-            exact=all(_exact(parameters) for _, parameters in self._trace.media),
+            exact=all(_exact(parameters) for _, parameters in self._trace.media)
+            and not any(_only_padding(packet, size) for _, packet, size, *_ in played),
         )
 
     def _played(self) -> Iterator[tuple[int, bytes, int, int, int, bool]]:
@@ -318,6 +319,11 @@ def _exact(parameters: RtpParameters) -> bool:
     """No simulcast and no layers: nothing that a server may choose from."""
     modes: Sequence[str | None] = [encoding.scalability_mode for encoding in parameters.encodings]
     return len(modes) <= 1 and all(mode in (None, "", "L1T1", "S1T1") for mode in modes)
+
+
+def _only_padding(packet: bytes, size: int) -> bool:
+    """What a browser probes a link with: RTP without payload (RFC 3550 section 5.1); a server need not forward it."""
+    return bool(packet[0] & 0x20) and len(packet) == size and (rtp_header_length(packet) or 0) + packet[-1] >= size
 
 
 def _fresh(rng: random.Random) -> int:

@@ -70,7 +70,8 @@ def test_a_recorded_trace_is_played_to_everyone(tmp_path: Path):
     read = reported(report, ended)
     assert (read["settings"]["trace"], read["settings"]["packets"], read["settings"]["gro"]) == ("opus", None, False)
     figures = read["runs"][0]["figures"]
-    assert figures["expected_packets"] >= figures["received_packets"] > 80  # 50 packets a second to each
+    assert figures["expected_packets"] == figures["received_packets"] > 80  # 50 packets a second to each
+    assert (figures["loss"], figures["rejected_packets"]) == (0, 0)
 
 
 @pytest.mark.slow
