@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import signal
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +15,7 @@ import pytest
 import rtpfwd.srtp
 from rtpfwd.crypto import native, probe
 from rtpfwd.params import SrtpProfile
-from rtpfwd.srtp import SrtpPolicy, backends, set_backend
+from rtpfwd.srtp import Session, SrtpError, SrtpPolicy, backends, set_backend
 
 LENGTHS = {SrtpProfile.AES128_CM_SHA1_80: 30, SrtpProfile.AEAD_AES_128_GCM: 28}
 KEYS = 8  # of a batch
@@ -89,6 +91,39 @@ def test_the_comparison_can_fail(profile):
         probe.compare_unprotect(
             one, libsrtp(profile, inbound=True, seed=1), libsrtp(profile, inbound=True, seed=2), 100, 1
         )
+
+
+# Numbers sent before, and how far from the last of them the next one is: the edges of the window and of the roll-over
+# estimate, at the start of a stream and later.
+BEFORE = [
+    [start, *more]
+    for start, more in itertools.product(
+        (0, 1, 1024, 32767, 32768, 32769, 65000), ([], [32767], [32768], [32769], [33000, 65000, 1000], [65535, 0])
+    )
+]
+STEPS = sorted(base + near for base in (-1024, 0, 32768, 65536 - 1024) for near in (-2, -1, 0, 1, 2))
+
+
+def protected(session: Session, sequence: int) -> bytes | str:
+    packet = struct.pack("!BBHII", 0x80, 96, sequence & 0xFFFF, 0, 1) + b"payload"
+    try:
+        return session.protect(packet)
+    except SrtpError as refused:
+        return refused.reason
+
+
+@each_profile
+def test_the_edges_of_window_and_roll_over_are_libsrtp_s(profile):
+    tier = native.best_tier(profile)
+    if tier is None:
+        pytest.skip("this CPU has no tier")
+    policies = libsrtp(profile, inbound=False), ours(profile, tier, inbound=False)
+    for before, step in itertools.product(BEFORE, STEPS):
+        numbers = [*before, before[-1] + step, before[-1] + step + 1, before[-1]]
+        theirs, mine = (
+            [protected(session, number) for number in numbers] for session in (Session(policy) for policy in policies)
+        )
+        assert mine == theirs, numbers
 
 
 def alone(statement: str) -> int:
