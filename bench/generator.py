@@ -10,6 +10,7 @@ import functools
 import ipaddress
 import os
 import random
+import resource
 from array import array
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -32,6 +33,7 @@ __all__ = ["Generator", "Pace", "Publisher", "Source", "SyntheticSource", "Trace
 CONNECT_SECONDS = 30
 CONNECTING_AT_ONCE = 8  # more would only make each other's handshakes time out
 _LONGEST_SLEEP = 20 * MS  # of the task that plays timeouts: a new remote end is noticed after so long at most
+_OTHER_FILES = 256  # open beside the remote ends' sockets
 _LEAD = 2 * MS  # from the call of `play` to the earliest frame
 
 
@@ -317,6 +319,15 @@ def _transport_id(subscription: Subscription) -> int:
     return 0
 
 
+def _allow_files(capacity: int) -> None:
+    """Raise this process's own limit of open files for so many sockets, as far as it may be raised."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = capacity + _OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
+
+
 @asynccontextmanager
 async def open_generator(
     target: Target,
@@ -337,6 +348,7 @@ async def open_generator(
         ipaddress.IPv4Address(address)
     except ValueError:
         raise BenchError(f"{address}: the generator sends from an IPv4 address of this machine") from None
+    _allow_files(capacity)
     generator = Generator(capacity=capacity, profile=profile, seed=seed, address=address, gro=gro, nacks=nacks)
     try:
         async with trio.open_nursery() as nursery:
