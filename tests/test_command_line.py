@@ -13,7 +13,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+import rtpfwd.srtp
 from rtpfwd.srtp import backends
+from server.doctor import Verdict, examine
 from tests.foreign.sightline_up import command, sightline_up
 
 
@@ -121,3 +123,15 @@ def test_the_doctor_names_the_srtp_backend_and_its_tier(backend: str):
         assert f"{expected.profile.name}: {expected.name}" in " ".join(said.split())
         assert (expected.tier or "libsrtp") in said
     assert "SRTCP: libsrtp" in " ".join(said.split())
+
+
+@pytest.mark.parametrize(
+    ("backend", "verdict"), [("auto", Verdict.NOTE), ("native", Verdict.BAD), ("libsrtp", Verdict.OK)]
+)
+def test_the_doctor_says_what_a_cpu_without_the_instructions_means(backend, verdict, monkeypatch, tmp_path: Path):
+    monkeypatch.setattr(rtpfwd.srtp, "best_tier", lambda _: None)  # no such CPU is at hand
+    findings = examine(port=0, media_port=0, data_dir=tmp_path, web_root=None, srtp_backend=backend)
+    found = next(finding for finding in findings if finding.what == "SRTP")
+    assert found.verdict is verdict
+    assert "libsrtp" in found.seen
+    assert bool(found.advice) == (verdict is not Verdict.OK)

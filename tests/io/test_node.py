@@ -11,8 +11,10 @@ import trio
 from aioice import stun
 from prometheus_client import CollectorRegistry, generate_latest
 
+import rtpfwd.srtp
 from protos import media_pb2 as pb
 from protos.control import ErrorCode, NodeError
+from rtpfwd.srtp import backends, set_backend
 from server.config import MediaConfig
 from server.errors import LocalError
 from server.node import serve_node
@@ -92,6 +94,26 @@ async def test_a_taken_port_is_named():
 def test_a_config_that_cannot_work_says_what_to_change(options, text):
     with pytest.raises(LocalError, match=text):
         MediaConfig(**options)
+
+
+async def test_the_srtp_backend_is_the_one_asked_for():
+    try:
+        with trio.fail_after(10):
+            async with running_node(dataclasses.replace(LOOPBACK, srtp_backend="libsrtp")):
+                assert {backend.name for backend in backends()} == {"libsrtp"}
+    finally:
+        set_backend("auto")
+
+
+async def test_an_srtp_backend_that_the_cpu_cannot_do_is_refused_before_anything_starts(monkeypatch):
+    monkeypatch.setattr(rtpfwd.srtp, "best_tier", lambda _: None)  # no such CPU is at hand
+    with trio.fail_after(10), pytest.RaisesGroup(LocalError, flatten_subgroups=True, allow_unwrapped=True) as refused:
+        async with running_node(dataclasses.replace(LOOPBACK, srtp_backend="native")):
+            pass
+    error = refused.value
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert str(error).startswith("srtp_backend: the native SRTP backend needs a CPU with the AES")
 
 
 async def test_announced_addresses_replace_our_own():
