@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from bench.cold_cli import control, join, memory, micro
 from bench.compare_cli import compare
 from bench.fanout import fanout
 from bench.knee_cli import knee
@@ -23,3 +24,7 @@ bench.add_command(rooms)
 bench.add_command(knee)
 bench.add_command(page)
 bench.add_command(record)
+bench.add_command(micro)
+bench.add_command(control)
+bench.add_command(join)
+bench.add_command(memory)
