@@ -15,6 +15,7 @@ from libc.string cimport memcpy, memset
 from rtpfwd.backlog cimport line_open
 from rtpfwd.convert cimport endpoint_from
 from rtpfwd.egress cimport egress_can_segment, egress_close, egress_forget, egress_open, egress_resume, egress_send
+from rtpfwd.fanout cimport share
 from rtpfwd.ingress cimport plane_receive
 from rtpfwd.link cimport (
     link_awake,
@@ -408,20 +409,26 @@ cdef class Lane:
         cdef uint64_t one = 1
         cdef uint64_t sleepers
         cdef int count
-        cdef bint told, took
+        cdef bint told
+        # One batch of each; what is left has its turn after this lane's own sockets had theirs.
+        link_receive(self.state, now)
         while True:
-            took = link_receive(self.state, now)
-            count = plane_collect(self.state, now, &out)
+            # The other lanes can begin before this one forwards.
+            share(self.state, now)
             sleepers = link_sleepers(self.state)
+            if sleepers:
+                plane_unlock(self.state)
+                self.wake_others(sleepers)
+                self.lock()
+            count = plane_collect(self.state, now, &out)
             told = self.state.attention
             self.state.attention = False
-            if count == 0 and not told and not sleepers and not took:
+            if count == 0 and not told and self.state.link_wake == 0:
                 return
             plane_unlock(self.state)
             if told:
                 self.figures.handoff_signals += 1
                 write(self.handoff, &one, sizeof(one))
-            self.wake_others(sleepers)
             egress_send(&self.egress, self.sockets, MAX_SOCKETS, out, count, now)
             self.lock()
 
