@@ -153,6 +153,8 @@ async def _measure(
             await trio.sleep(1)
         before, at = await node.counters(), trio.current_time()
         taken = await _sessions(node, settings.sessions, seed + 1)
+        if state.packets_per_s:
+            await trio.sleep(0.5)  # so that a few sessions say something of the rate too
         after, seconds = await node.counters(), trio.current_time() - at
         nursery.cancel_scope.cancel()
     rise = {name: value - before.get(name, 0) for name, value in after.items()}

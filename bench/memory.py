@@ -45,7 +45,7 @@ FIGURES: Final = (
 @dataclass(frozen=True, slots=True)
 class MemorySettings:
     """What to add. viewers: consumers on transports of their own that really connect and receive media; transports: the
-    same without ever connecting; consumers: over ten transports that never connect."""
+    same without ever connecting; consumers: over ten transports for each room of 500, that never connect."""
 
     shape: Shape = "viewers"
     consumers: int = 1000
@@ -77,15 +77,11 @@ async def _measure(node: Sightline, settings: MemorySettings, seed: int, progres
             # What is made once is made before.
             await node.node.ask("populate", consumers=1, transports=0, seed=seed)
             before = await node.node.ask("memory")
-            middle = before
-            for first in range(0, settings.consumers, 500):
-                count = min(500, settings.consumers - first)
-                progress(f"{first} of {settings.consumers}", first / settings.consumers)
-                await node.node.ask("populate", consumers=count, transports=few, seed=seed + first + 1)
-                if first < half:
-                    middle, middle_count = await node.node.ask("memory"), first + count
+            await _populate(node, half, few, seed + 1, progress)
+            middle = await node.node.ask("memory")
+            await _populate(node, settings.consumers - half, few, seed + 1 + half, progress)
             after = await node.node.ask("memory")
-            return _figures(settings, before, middle, middle_count, after)
+            return _figures(settings, before, middle, half, after)
         opened = open_generator(node, capacity=settings.consumers + 2, profile=PROFILES[settings.profile], seed=seed)
         generator = await stack.enter_async_context(opened)
         room = await node.open_room()
@@ -119,6 +115,14 @@ async def _measure(node: Sightline, settings: MemorySettings, seed: int, progres
                 figures |= await _watch_growth(node, settings.minutes, progress)
                 nursery.cancel_scope.cancel()
         return figures
+
+
+async def _populate(node: Sightline, consumers: int, transports: int, seed: int, progress: Progress) -> None:
+    """In steps: the node must answer each within seconds."""
+    for first in range(0, consumers, 500):
+        progress(f"adding {consumers} consumers", first / consumers)
+        count = min(500, consumers - first)
+        await node.node.ask("populate", consumers=count, transports=transports, seed=seed + first)
 
 
 async def _watch_growth(node: Sightline, minutes: float, progress: Progress) -> Figures:
