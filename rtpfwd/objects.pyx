@@ -1,4 +1,7 @@
-"""Adding and removing transports, producers and consumers, with everything that hangs on them."""
+"""Adding and removing transports, producers and consumers, with everything that hangs on them.
+
+(Over 400 lines, because each removal undoes an addition, and the cascades go from one kind of object to the next.)
+"""
 
 from libc.stdlib cimport realloc
 from libc.string cimport memcmp
