@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from collections.abc import Iterator, Sequence
@@ -77,8 +78,9 @@ class Wire:
 
     def settle(self) -> dict[str, int]:
         """Everything sent so far has been counted once this check has been answered."""
-        self.server.send(stun.build_request("us:them", OWN_PASSWORD.decode(), priority=1))
-        while self.receive()[:2] != b"\x01\x01":
+        transaction = os.urandom(12)
+        self.server.send(stun.build_request("us:them", OWN_PASSWORD.decode(), priority=1, transaction_id=transaction))
+        while (data := self.receive())[:2] != b"\x01\x01" or data[8:20] != transaction:
             pass
         return self.load.counts()
 
