@@ -11,7 +11,7 @@ from rtpfwd.events import PlaneEvent
 from rtpfwd.params import Address, ConsumerParams, Handle, ProducerParams, SrtpProfile
 
 def link_planes(planes: Sequence[Plane]) -> None:
-    """Join the planes of one node, once, before a lane runs any of them; then each may mirror producers of the others."""
+    """Join the planes of one node, once, before a lane runs any of them; then each may mirror the others' producers."""
 
 class Plane:
     def __init__(self, *, max_transports: int = 4096, max_streams: int = 65536, seed: int | None = None) -> None: ...
