@@ -63,10 +63,10 @@ def test_every_header_function_says_how_it_fails(path: Path):
 
 @pytest.mark.parametrize("path", PLANE_BODIES, ids=name)
 def test_only_the_lane_makes_system_calls_or_reads_a_clock(path: Path):
-    if path.stem == "lane":
+    if path.stem in {"lane", "egress"}:  # egress is the sending half of the lane
         return
     calls = re.findall(r"\b(clock_gettime|(?:recv|send)m?msg|sendto|epoll_\w+|time\.monotonic)\b", path.read_text())
-    assert not calls, f"{name(path)} uses {set(calls)}; only rtpfwd/lane.pyx may"
+    assert not calls, f"{name(path)} uses {set(calls)}; only rtpfwd/lane.pyx and egress.pyx may"
 
 
 @pytest.mark.parametrize("path", SANS_IO, ids=name)

@@ -1,7 +1,7 @@
 # distutils: include_dirs = .
 """Both SRTP backends side by side on random packets, at the edges of memory, and on the clock; without the GIL.
 
-No production code imports this. Its typed face is probe.pyi.
+No production code imports this. Its typed face is probe.pyi. Over 400 lines: three small benches that share their set-up.
 """
 
 from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
