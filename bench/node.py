@@ -27,6 +27,7 @@ from bench.node_commands import run_command
 from protos.control import MediaNode, NodeError
 from server.config import MediaConfig
 from server.errors import LocalError
+from server.io.priority import yield_to_lanes
 from server.node import NodeHandle, serve_node
 
 LONGEST_LINE = 1 << 20
@@ -109,6 +110,7 @@ async def serve(config: MediaConfig) -> None:
     """Until standard input ends."""
     async with trio.open_nursery() as nursery:
         node = await nursery.start(serve_node, config)
+        yield_to_lanes()
         say({"ports": list(node.ports)})
         pending = bytearray()
         async with trio.lowlevel.FdStream(os.dup(sys.stdin.fileno())) as stdin:

@@ -191,6 +191,7 @@ def _first(group: BaseExceptionGroup[Exception]) -> Exception:
 
 async def _serve(media: MediaConfig, front: SignalingConfig) -> None:
     """Run until SIGINT or SIGTERM; then tell the calls, stop the front, and last the media node."""
+    from server.io.priority import yield_to_lanes
     from server.node import serve_node
     from signaling.server import serve_signaling
 
@@ -205,6 +206,7 @@ async def _serve(media: MediaConfig, front: SignalingConfig) -> None:
                 address = await front_nursery.start(
                     functools.partial(serve_signaling, front, node.media_node, registry=registry)
                 )
+                yield_to_lanes()
                 _announce(address, node.ports, node.addresses)
                 async for _ in signals:
                     break

@@ -156,7 +156,7 @@ async def serve_lane(
     try:
         async with trio.open_nursery() as nursery:
             try:
-                nursery.start_soon(_run_lane, shell.lane, limiter)
+                await nursery.start(_run_lane, shell.lane, limiter)
                 if shell.bound.tcp is not None:
                     listener = trio.SocketListener(trio.socket.from_stdlib_socket(shell.bound.tcp))
                     await nursery.start(shell.tcp.serve, [listener])
@@ -168,9 +168,15 @@ async def serve_lane(
         shell.close()
 
 
-async def _run_lane(lane: Lane, limiter: trio.CapacityLimiter) -> None:
+async def _run_lane(
+    lane: Lane, limiter: trio.CapacityLimiter, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    def run() -> None:
+        trio.from_thread.run_sync(task_status.started)  # the thread exists now, with the priority of its maker
+        lane.run()
+
     # Not abandoned on cancel: the nursery waits until the thread has returned, so nobody frees what it uses.
-    await trio.to_thread.run_sync(lane.run, limiter=limiter)
+    await trio.to_thread.run_sync(run, limiter=limiter)
 
 
 async def _serve_handoffs(shell: LaneShell) -> None:
