@@ -7,7 +7,7 @@ def memory_report(plane: Plane) -> dict[str, dict[str, int]]:
 
     fixed: state, tables, queues, output, packets: from the constructor on, whatever is added.
     history: bytes, and slots of `slot` bytes, free ones among them.
-    transports: count, structs (with their addresses), srtp_windows (by SSRC received), feedback.
+    transports: count, structs (with their addresses), srtp_windows (by SSRC received; RTCP's indices too), feedback.
     producers: count, encodings, structs, streams (of the encodings), missing, history_rings.
     consumers: count, structs, sent_rings (what can be asked for again).
     sizes: of one struct each.

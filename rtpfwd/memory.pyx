@@ -11,7 +11,7 @@ from rtpfwd.recv_stream cimport MAX_MISSING, Missing
 from rtpfwd.rings cimport Packet
 from rtpfwd.send_stream cimport Sent
 from rtpfwd.slab cimport StoredPacket
-from rtpfwd.srtp cimport SrtpReceiver
+from rtpfwd.srtp cimport srtp_receiver_bytes, srtp_session_bytes
 from rtpfwd.state cimport (
     Admitted,
     Consumer,
@@ -35,7 +35,7 @@ from rtpfwd.twcc cimport TWCC_WINDOW
 
 cdef struct Sums:
     size_t transports
-    size_t receivers        # the windows of SRTP, by SSRC
+    size_t receivers        # the windows and indices of SRTP, by SSRC
     size_t feedback         # transport-wide arrivals
     size_t producers
     size_t encodings
@@ -60,8 +60,7 @@ cdef size_t _pool(const Pool* pool) noexcept nogil:
 cdef void _transport(const Transport* t, Sums* sums) noexcept nogil:
     sums.transport_count += 1
     sums.transports += sizeof(Transport) + t.address_room * sizeof(Admitted)
-    if t.receiver != NULL:
-        sums.receivers += sizeof(SrtpReceiver) + t.receiver.room * (sizeof(uint32_t) + sizeof(Window))
+    sums.receivers += srtp_receiver_bytes(t.receiver) + srtp_session_bytes(t.control)
     if t.twcc.arrivals != NULL:
         sums.feedback += TWCC_WINDOW * 8
 

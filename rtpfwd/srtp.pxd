@@ -4,13 +4,11 @@
 # a session is for SRTCP. They are opened, used and closed without the GIL, never outlive their policy, and belong to one
 # thread at a time; here the plane's mutex sees to that. Keys may be used by several threads.
 #
-# RTP is done by the backend that the policy was made with: `native` (rtpfwd/crypto) or libsrtp. RTCP is always libsrtp's.
+# All of it is done by the backend that the policy was made with: `native` (rtpfwd/crypto) or libsrtp.
 
 from libc.stdint cimport int32_t, uint8_t, uint32_t
 
-from rtpfwd.crypto.window cimport Window
-
-ctypedef void* SrtpSession      # SRTCP of one direction; opaque; NULL is "no keys"
+from rtpfwd.crypto.window cimport ControlWindow, Window
 
 cdef enum SrtpStatus:
     SRTP_OK = 0
@@ -20,23 +18,26 @@ cdef enum SrtpStatus:
 
 cdef enum:
     SRTP_TRAILER = 20           # bytes that protection may append at most (GCM tag 16 + SRTCP index 4)
-    SRTP_REPLAY_WINDOW = 1024   # packets
+    SRTP_REPLAY_WINDOW = 1024   # packets of RTP
+    SRTCP_LAST_INDEX = 0x7FFFFFFF   # the last that a key may protect under one SSRC
 
 
 cdef struct SrtpKeys:           # of an SrtpPolicy
     int32_t profile             # rtpfwd.params.SrtpProfile
-    int32_t tag_size            # bytes that protection appends to RTP
-    void* policy                # libsrtp's srtp_policy_t
-    void* native                # crypto/native.h's native_key, shared by all streams; NULL: libsrtp does RTP too
+    int32_t tag_size            # bytes that protection appends to RTP; to RTCP, four more
+    void* policy                # libsrtp's srtp_policy_t; NULL where the backend is native
+    void* native                # crypto/native.h's native_key, shared by all streams; NULL: libsrtp does it
 
 
 cdef class SrtpPolicy:
-    cdef object _policy         # the cffi struct; libsrtp reads it in srtp_open
-    cdef object _key            # the cffi buffer it points to; wiped when the policy goes
+    cdef object _policy         # the cffi struct; libsrtp reads it when something is opened. None with native
+    cdef object _key            # the cffi buffer it points to; wiped when the policy goes. None with native
     cdef SrtpKeys keys          # what the functions below take a pointer to
     cdef readonly int profile
     cdef readonly bint inbound
     cdef readonly str backend   # "native" or "libsrtp"
+
+    cdef _set_policy(self, bytes key)
 
 
 cdef struct SrtpSender:         # one SSRC sent; all zero is "no keys"
@@ -46,11 +47,28 @@ cdef struct SrtpSender:         # one SSRC sent; all zero is "no keys"
     Window window               # where it is native: indices are never used twice
 
 
+cdef struct SentControl:
+    uint32_t ssrc
+    uint32_t index              # the last used, 0 before the first
+
+
+cdef struct SrtpControl:        # SRTCP sent under one key
+    const void* native          # crypto/native.h's native_key; NULL: libsrtp does it
+    void* session               # libsrtp's; NULL where the backend is native
+    SentControl first           # of `count` SSRCs, each with an index of its own; most send under one
+    SentControl* more
+    uint32_t count
+    uint32_t room               # of `more`
+
+ctypedef SrtpControl* SrtpSession   # NULL is "no keys"
+
+
 cdef struct SrtpReceiver:       # every SSRC received under one key
     const SrtpKeys* keys
-    void* session               # libsrtp's; for SRTCP, and for RTP where the backend is libsrtp
-    uint32_t* ssrcs             # `count` of them, with a window each; only SSRCs that sent something authentic
-    Window* windows
+    void* session               # libsrtp's; NULL where the backend is native
+    uint32_t* ssrcs             # `count` of them, with two windows each; only SSRCs that sent something authentic
+    Window* windows             # of RTP
+    ControlWindow* controls     # of RTCP
     uint32_t count
     uint32_t room
     uint32_t recent             # where the packet before was found
@@ -81,6 +99,11 @@ cdef int srtp_protect(SrtpSender* sender, uint8_t* packet, int* size) noexcept n
 # packet's bytes. Nothing of a refused packet may be used.
 cdef int srtp_unprotect(SrtpReceiver* receiver, const uint8_t* packet, uint8_t* out, int* size) noexcept nogil
 
-# RTCP in place; `size` is bytes, in and out. SRTP_TRAILER bytes of room behind the packet.
+# RTCP in place; `size` is bytes, in and out. SRTP_TRAILER bytes of room behind the packet. The first index of an SSRC is
+# 1; after SRTCP_LAST_INDEX its key is used up: SRTP_FAILED. Nothing is allocated but for an SSRC's first packet.
 cdef int srtp_protect_rtcp(SrtpSession session, uint8_t* packet, int* size) noexcept nogil
 cdef int srtp_unprotect_rtcp(SrtpReceiver* receiver, uint8_t* packet, int* size) noexcept nogil
+
+# What they occupy, without libsrtp's part. NULL: nothing.
+cdef size_t srtp_session_bytes(const SrtpControl* session) noexcept nogil
+cdef size_t srtp_receiver_bytes(const SrtpReceiver* receiver) noexcept nogil

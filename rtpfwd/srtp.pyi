@@ -11,7 +11,7 @@ BACKENDS: tuple[str, ...]
 """What set_backend takes: "auto" (native where the CPU can, else libsrtp), "native" and "libsrtp"."""
 
 class Backend(NamedTuple):
-    """Who protects the RTP of one profile. SRTCP is always libsrtp's."""
+    """Who protects the RTP and RTCP of one profile."""
 
     profile: SrtpProfile
     name: Literal["native", "libsrtp"]

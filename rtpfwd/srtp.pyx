@@ -1,7 +1,7 @@
 # distutils: include_dirs = .
 """SRTP through our own C core or the libsrtp inside pylibsrtp, both called without the GIL.
 
-These 450 lines are one file because the two share every structure: a policy's keys, a sender, a receiver.
+These 570 lines are one file because the two share every structure: a policy's keys, a sender, a receiver.
 
 pylibsrtp is an API-mode cffi module, so `ffi.addressof(lib, "srtp_protect")` is a plain C function. The types of all
 of them are compared at import: another pylibsrtp with other types must fail there, not in the middle of a call.
@@ -17,10 +17,11 @@ from pylibsrtp import __version__ as _pylibsrtp_version
 from pylibsrtp._binding import ffi as _ffi
 from pylibsrtp._binding import lib as _lib
 
-from rtpfwd.crypto.core cimport NATIVE_BAD_TAG, NATIVE_OK, native_job, native_key
-from rtpfwd.crypto.native cimport key_create, key_free, protect, unprotect
+from rtpfwd.crypto.core cimport NATIVE_BAD_TAG, NATIVE_GCM, NATIVE_OK, native_job, native_key
+from rtpfwd.crypto.native cimport key_create, key_free, protect, protect_control, unprotect, unprotect_control
 from rtpfwd.crypto.window cimport (
-    WINDOW_OK, Window, window_add, window_check, window_delta, window_index,
+    ControlWindow, WINDOW_OK, Window, control_window_add, control_window_check, window_add, window_check, window_delta,
+    window_index,
 )
 
 from rtpfwd.crypto.native import TIERS, best_tier, has_tier
@@ -41,6 +42,7 @@ cdef enum:
     LONGEST = 2048              # bytes of a packet that a Session takes
     ROOM = LONGEST + SRTP_TRAILER
     TOGETHER = 32               # jobs that go to the native core in one call
+    CONTROL_WORD = 4            # bytes: E flag and SRTCP index
 
 _SIGNATURES = {
     "srtp_create": "srtp_err_status_t(*)(struct srtp_ctx_t_ * *, struct srtp_policy_t *)",
@@ -116,7 +118,7 @@ def backends(name=None):
 
 cdef class SrtpPolicy:
     def __init__(self, profile, key, *, bint inbound, backend=None, tier=None):
-        if self._policy is not None:
+        if self._policy is not None or self.keys.native != NULL:
             raise RuntimeError("this policy has its key already")
         profile = SrtpProfile(profile)
         chosen = _choose(profile, _default if backend is None else backend)
@@ -125,22 +127,8 @@ cdef class SrtpPolicy:
             raise ValueError(f"{profile.name} needs {expected} bytes of master key and salt")
         self.profile = profile
         self.inbound = inbound
-        policy = _ffi.new("srtp_policy_t *")
-        rtp, rtcp = _ffi.addressof(policy.rtp), _ffi.addressof(policy.rtcp)
-        if (
-            _lib.srtp_crypto_policy_set_from_profile_for_rtp(rtp, profile) != ERR_OK
-            or _lib.srtp_crypto_policy_set_from_profile_for_rtcp(rtcp, profile) != ERR_OK
-        ):
-            raise ValueError(f"this libsrtp does not know the profile {profile.name}")
-        self._key = _ffi.new("unsigned char[]", key)
-        policy.key = self._key
-        policy.ssrc.type = _lib.ssrc_any_inbound if inbound else _lib.ssrc_any_outbound
-        policy.window_size = SRTP_REPLAY_WINDOW  # as crypto/window.pxd
-        policy.allow_repeat_tx = 0  # a retransmission has its own SSRC; sending changed bytes again would reuse the keystream
-        self._policy = policy
         self.keys.profile = profile
         self.keys.tag_size = 16 if profile == SrtpProfile.AEAD_AES_128_GCM else 10
-        self.keys.policy = <void*><uintptr_t>int(_ffi.cast("uintptr_t", policy))
         self.backend = chosen.name
         if chosen.name == "native":
             tier = chosen.tier if tier is None else tier
@@ -151,6 +139,25 @@ cdef class SrtpPolicy:
                 raise MemoryError
         elif tier is not None:
             raise ValueError("only the native SRTP backend has tiers")
+        else:
+            self._set_policy(key)
+
+    cdef _set_policy(self, bytes key):
+        """libsrtp's description of what it is to do."""
+        policy = _ffi.new("srtp_policy_t *")
+        rtp, rtcp = _ffi.addressof(policy.rtp), _ffi.addressof(policy.rtcp)
+        if (
+            _lib.srtp_crypto_policy_set_from_profile_for_rtp(rtp, self.profile) != ERR_OK
+            or _lib.srtp_crypto_policy_set_from_profile_for_rtcp(rtcp, self.profile) != ERR_OK
+        ):
+            raise ValueError(f"this libsrtp does not know the profile {SrtpProfile(self.profile).name}")
+        self._key = _ffi.new("unsigned char[]", key)
+        policy.key = self._key
+        policy.ssrc.type = _lib.ssrc_any_inbound if self.inbound else _lib.ssrc_any_outbound
+        policy.window_size = SRTP_REPLAY_WINDOW  # as crypto/window.pxd
+        policy.allow_repeat_tx = 0  # a retransmission has its own SSRC; sending changed bytes again would reuse the keystream
+        self._policy = policy
+        self.keys.policy = <void*><uintptr_t>int(_ffi.cast("uintptr_t", policy))
 
     def __dealloc__(self):
         key_free(<native_key*>self.keys.native)
@@ -168,16 +175,34 @@ cdef inline int _status(int status) noexcept nogil:
     return SRTP_FAILED
 
 
-cdef SrtpSession srtp_open(const SrtpKeys* keys) noexcept nogil:
+cdef void* _open_libsrtp(const SrtpKeys* keys) noexcept nogil:
     cdef void* session = NULL
-    if keys == NULL or _create(&session, keys.policy) != ERR_OK:
+    return session if _create(&session, keys.policy) == ERR_OK else NULL
+
+
+cdef void _close_libsrtp(void* session) noexcept nogil:
+    if session != NULL:
+        _dealloc(session)
+
+
+cdef SrtpSession srtp_open(const SrtpKeys* keys) noexcept nogil:
+    cdef SrtpControl* control = <SrtpControl*>calloc(1, sizeof(SrtpControl)) if keys != NULL else NULL
+    if control == NULL:
         return NULL
-    return session
+    control.native = keys.native
+    if keys.native == NULL:
+        control.session = _open_libsrtp(keys)
+        if control.session == NULL:
+            free(control)
+            return NULL
+    return control
 
 
 cdef void srtp_close(SrtpSession session) noexcept nogil:
     if session != NULL:
-        _dealloc(session)
+        _close_libsrtp(session.session)
+        free(session.more)
+        free(session)
 
 
 cdef int srtp_sender_open(SrtpSender* sender, const SrtpKeys* keys, uint32_t ssrc) noexcept nogil:
@@ -185,7 +210,7 @@ cdef int srtp_sender_open(SrtpSender* sender, const SrtpKeys* keys, uint32_t ssr
     if keys == NULL:
         return -1
     if keys.native == NULL:
-        sender.session = srtp_open(keys)
+        sender.session = _open_libsrtp(keys)
         if sender.session == NULL:
             return -1
     sender.keys = keys
@@ -194,28 +219,30 @@ cdef int srtp_sender_open(SrtpSender* sender, const SrtpKeys* keys, uint32_t ssr
 
 
 cdef void srtp_sender_close(SrtpSender* sender) noexcept nogil:
-    srtp_close(sender.session)
+    _close_libsrtp(sender.session)
     sender.session = NULL
     sender.keys = NULL
 
 
 cdef SrtpReceiver* srtp_receiver_open(const SrtpKeys* keys) noexcept nogil:
-    cdef SrtpReceiver* receiver = <SrtpReceiver*>calloc(1, sizeof(SrtpReceiver))
+    cdef SrtpReceiver* receiver = <SrtpReceiver*>calloc(1, sizeof(SrtpReceiver)) if keys != NULL else NULL
     if receiver == NULL:
         return NULL
     receiver.keys = keys
-    receiver.session = srtp_open(keys)
-    if receiver.session == NULL:
-        free(receiver)
-        return NULL
+    if keys.native == NULL:
+        receiver.session = _open_libsrtp(keys)
+        if receiver.session == NULL:
+            free(receiver)
+            return NULL
     return receiver
 
 
 cdef void srtp_receiver_close(SrtpReceiver* receiver) noexcept nogil:
     if receiver != NULL:
-        srtp_close(receiver.session)
+        _close_libsrtp(receiver.session)
         free(receiver.ssrcs)
         free(receiver.windows)
+        free(receiver.controls)
         free(receiver)
 
 
@@ -297,37 +324,47 @@ cdef int _header_size(const uint8_t* packet, int size) noexcept nogil:
     return header if header <= size else -1
 
 
-cdef Window* _window(SrtpReceiver* receiver, uint32_t ssrc) noexcept nogil:
-    """NULL: nothing authentic came from that SSRC so far."""
+cdef bint _find(SrtpReceiver* receiver, uint32_t ssrc) noexcept nogil:
+    """`receiver.recent` is its place then. False: nothing authentic came from that SSRC so far."""
     cdef uint32_t index
     if receiver.recent < receiver.count and receiver.ssrcs[receiver.recent] == ssrc:
-        return &receiver.windows[receiver.recent]
+        return True
     for index in range(receiver.count):
         if receiver.ssrcs[index] == ssrc:
             receiver.recent = index
-            return &receiver.windows[index]
-    return NULL
+            return True
+    return False
 
 
-cdef Window* _new_window(SrtpReceiver* receiver, uint32_t ssrc) noexcept nogil:
-    """Grows; the caller of srtp_unprotect bounds how many SSRCs it lets in. NULL: no memory."""
-    cdef uint32_t room = 2 * receiver.room if receiver.room else 4
-    cdef void* grown
-    if receiver.count == receiver.room:
-        grown = realloc(receiver.ssrcs, room * sizeof(uint32_t))
-        if grown == NULL:
-            return NULL
-        receiver.ssrcs = <uint32_t*>grown
-        grown = realloc(receiver.windows, room * sizeof(Window))
-        if grown == NULL:
-            return NULL
-        receiver.windows = <Window*>grown
-        receiver.room = room
+cdef int _grow(SrtpReceiver* receiver) noexcept nogil:
+    """-1: no memory, and everything is as it was but for arrays that are longer than `room` says."""
+    cdef uint32_t room = 2 * receiver.room if receiver.room else 2
+    cdef void* grown = realloc(receiver.ssrcs, room * sizeof(uint32_t))
+    if grown == NULL:
+        return -1
+    receiver.ssrcs = <uint32_t*>grown
+    grown = realloc(receiver.windows, room * sizeof(Window))
+    if grown == NULL:
+        return -1
+    receiver.windows = <Window*>grown
+    grown = realloc(receiver.controls, room * sizeof(ControlWindow))
+    if grown == NULL:
+        return -1
+    receiver.controls = <ControlWindow*>grown
+    receiver.room = room
+    return 0
+
+
+cdef bint _add(SrtpReceiver* receiver, uint32_t ssrc) noexcept nogil:
+    """As _find, for one that is not there; whoever unprotects bounds how many SSRCs it lets in. False: no memory."""
+    if receiver.count == receiver.room and _grow(receiver) < 0:
+        return False
     receiver.recent = receiver.count
     receiver.count += 1
     receiver.ssrcs[receiver.recent] = ssrc
     memset(&receiver.windows[receiver.recent], 0, sizeof(Window))
-    return &receiver.windows[receiver.recent]
+    memset(&receiver.controls[receiver.recent], 0, sizeof(ControlWindow))
+    return True
 
 
 cdef int _unprotect_natively(SrtpReceiver* receiver, const uint8_t* packet, uint8_t* out, int* size) noexcept nogil:
@@ -335,14 +372,16 @@ cdef int _unprotect_natively(SrtpReceiver* receiver, const uint8_t* packet, uint
     cdef int header = _header_size(packet, size[0])
     cdef uint32_t ssrc = _ssrc_of(packet)
     cdef uint16_t seq = <uint16_t>(packet[2] << 8 | packet[3])
-    cdef Window* window
+    cdef const Window* window
     cdef int64_t delta = seq
     cdef uint64_t index = seq
     cdef int status
+    cdef bint known
     if header < 0:
         return SRTP_FAILED
-    window = _window(receiver, ssrc)
-    if window != NULL:
+    known = _find(receiver, ssrc)
+    if known:
+        window = &receiver.windows[receiver.recent]
         delta = window_delta(window, seq)
         if window_check(window, delta) != WINDOW_OK:
             return SRTP_REPLAY
@@ -350,11 +389,9 @@ cdef int _unprotect_natively(SrtpReceiver* receiver, const uint8_t* packet, uint
     status = unprotect(<const native_key*>receiver.keys.native, packet, header, size[0], ssrc, index, out)
     if status != NATIVE_OK:
         return SRTP_AUTH if status == NATIVE_BAD_TAG else SRTP_FAILED
-    if window == NULL:
-        window = _new_window(receiver, ssrc)
-        if window == NULL:
-            return SRTP_FAILED
-    window_add(window, delta)
+    if not known and not _add(receiver, ssrc):
+        return SRTP_FAILED
+    window_add(&receiver.windows[receiver.recent], delta)
     size[0] -= receiver.keys.tag_size
     return SRTP_OK
 
@@ -369,16 +406,97 @@ cdef int srtp_unprotect(SrtpReceiver* receiver, const uint8_t* packet, uint8_t* 
     return _status(_unprotect(receiver.session, out, size))
 
 
+cdef SentControl* _sent(SrtpControl* control, uint32_t ssrc) noexcept nogil:
+    """NULL: no memory. Grows by the SSRCs that we send under."""
+    cdef uint32_t index, room
+    cdef void* grown
+    if control.count == 0:
+        control.first.ssrc = ssrc
+        control.count = 1
+    if control.first.ssrc == ssrc:
+        return &control.first
+    for index in range(control.count - 1):
+        if control.more[index].ssrc == ssrc:
+            return &control.more[index]
+    index = control.count - 1
+    if index == control.room:
+        room = 2 * control.room if control.room else 2
+        grown = realloc(control.more, room * sizeof(SentControl))
+        if grown == NULL:
+            return NULL
+        control.more = <SentControl*>grown
+        control.room = room
+    control.count += 1
+    control.more[index].ssrc = ssrc
+    control.more[index].index = 0
+    return &control.more[index]
+
+
+cdef inline uint32_t _word(const uint8_t* at) noexcept nogil:
+    return <uint32_t>at[0] << 24 | <uint32_t>at[1] << 16 | <uint32_t>at[2] << 8 | at[3]
+
+
 cdef int srtp_protect_rtcp(SrtpSession session, uint8_t* packet, int* size) noexcept nogil:
+    cdef SentControl* sent
     if session == NULL or size[0] < 8:
         return SRTP_FAILED
-    return _status(_protect_rtcp(session, packet, size))
+    if session.native == NULL:
+        return _status(_protect_rtcp(session.session, packet, size))
+    sent = _sent(session, _word(packet + 4))
+    if sent == NULL or sent.index == SRTCP_LAST_INDEX:
+        return SRTP_FAILED
+    sent.index += 1
+    size[0] = <int>protect_control(<const native_key*>session.native, packet, size[0], sent.index)
+    return SRTP_OK
+
+
+cdef int _unprotect_rtcp_natively(SrtpReceiver* receiver, uint8_t* packet, int* size) noexcept nogil:
+    """What is refused, and in which order it is looked at, is as in libsrtp.
+
+    The word behind a packet says in its first bit (E) whether it was encrypted. Where it was not, libsrtp takes it with
+    GCM if it is authentic, and never with CM.
+    """
+    cdef bint gcm = receiver.keys.profile == NATIVE_GCM
+    cdef int clear = size[0] - receiver.keys.tag_size - CONTROL_WORD
+    cdef uint32_t ssrc, word
+    cdef int status
+    cdef bint known
+    if clear < 8:
+        return SRTP_FAILED
+    ssrc = _word(packet + 4)
+    word = _word(packet + (size[0] - CONTROL_WORD if gcm else clear))
+    if not gcm and not word >> 31:
+        return SRTP_FAILED
+    word &= SRTCP_LAST_INDEX
+    known = _find(receiver, ssrc)
+    if known and control_window_check(&receiver.controls[receiver.recent], word) != WINDOW_OK:
+        return SRTP_REPLAY
+    status = unprotect_control(<const native_key*>receiver.keys.native, packet, size[0])
+    if status != NATIVE_OK:
+        return SRTP_AUTH if status == NATIVE_BAD_TAG else SRTP_FAILED
+    if not known and not _add(receiver, ssrc):
+        return SRTP_FAILED
+    control_window_add(&receiver.controls[receiver.recent], word)
+    size[0] = clear
+    return SRTP_OK
 
 
 cdef int srtp_unprotect_rtcp(SrtpReceiver* receiver, uint8_t* packet, int* size) noexcept nogil:
     if receiver == NULL or size[0] < 8:
         return SRTP_FAILED
+    if receiver.keys.native != NULL:
+        return _unprotect_rtcp_natively(receiver, packet, size)
     return _status(_unprotect_rtcp(receiver.session, packet, size))
+
+
+cdef size_t srtp_session_bytes(const SrtpControl* session) noexcept nogil:
+    return 0 if session == NULL else sizeof(SrtpControl) + session.room * sizeof(SentControl)
+
+
+cdef size_t srtp_receiver_bytes(const SrtpReceiver* receiver) noexcept nogil:
+    if receiver == NULL:
+        return 0
+    return sizeof(SrtpReceiver) + receiver.room * (sizeof(uint32_t) + sizeof(Window) + sizeof(ControlWindow))
 
 
 cdef class _Sender:

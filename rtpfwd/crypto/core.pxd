@@ -36,6 +36,8 @@ cdef extern from "rtpfwd/crypto/native.h" nogil:
     int native_unprotect(
         const native_key* key, const uint8_t* packet, size_t header_size, size_t size, uint32_t ssrc, uint64_t index,
         uint8_t* out) noexcept
+    size_t native_protect_control(const native_key* key, uint8_t* packet, size_t size, uint32_t index) noexcept
+    int native_unprotect_control(const native_key* key, uint8_t* packet, size_t size) noexcept
     int native_gcm_seal(
         int tier, const uint8_t* key, const uint8_t* nonce, const uint8_t* aad, size_t aad_size, const uint8_t* data,
         size_t size, uint8_t* out, uint8_t* tag) noexcept

@@ -33,7 +33,9 @@ enum native_status {
 
 enum {
     NATIVE_GCM_TAG = 16, /* bytes */
-    NATIVE_CM_TAG = 10
+    NATIVE_CM_TAG = 10,
+    NATIVE_CONTROL_HEADER = 8, /* bytes of an RTCP packet that are not encrypted */
+    NATIVE_CONTROL_WORD = 4    /* the E flag and the SRTCP index */
 };
 
 typedef struct native_key native_key;
@@ -54,7 +56,7 @@ int native_best_tier(int profile);
 /* Whether this CPU and system can run this tier for this profile. */
 int native_has_tier(int profile, int tier);
 
-/* Session keys of an RTP stream (RFC 3711 section 4.3, labels 0 to 2, key derivation rate 0; RFC 7714 section 11).
+/* Session keys of SRTP and SRTCP (RFC 3711 section 4.3, labels 0 to 5, key derivation rate 0; RFC 7714 section 11).
  * `master`: 16 bytes of key, then the salt: 14 bytes (CM) or 12 (GCM). NULL: no memory, or the CPU has no such tier. */
 native_key *native_key_create(int profile, int tier, const uint8_t *master);
 void native_key_free(native_key *key); /* wipes it; NULL does no harm */
@@ -67,6 +69,16 @@ void native_protect(const native_job *jobs, size_t count);
  * itself; the header is copied. native_status. */
 int native_unprotect(const native_key *key, const uint8_t *packet, size_t header_size, size_t size, uint32_t ssrc,
                      uint64_t index, uint8_t *out);
+
+/* SRTCP (RFC 3711 section 3.4, RFC 7714 section 9), by the same 128-bit code in every tier.
+ *
+ * Encrypt a compound packet of `size` >= NATIVE_CONTROL_HEADER bytes in place under an index of 31 bits, and append tag
+ * and index; the room behind it must take both. The new size in bytes. */
+size_t native_protect_control(const native_key *key, uint8_t *packet, size_t size, uint32_t index);
+/* Check a received packet's tag, then decrypt it in place; without tag and index it is that much shorter. With GCM a
+ * packet whose E flag is not set is checked and left as it is; with CM the caller sees to it that the flag is set.
+ * native_status. */
+int native_unprotect_control(const native_key *key, uint8_t *packet, size_t size);
 
 /* The parts on their own, for the vectors of the standards. */
 

@@ -12,3 +12,6 @@ cdef void protect(const native_job* jobs, size_t count) noexcept nogil
 cdef int unprotect(
     const native_key* key, const uint8_t* packet, size_t header_size, size_t size, uint32_t ssrc, uint64_t index,
     uint8_t* out) noexcept nogil
+# SRTCP, in place. The new size in bytes; and NATIVE_OK, NATIVE_BAD_TAG or NATIVE_SHORT.
+cdef size_t protect_control(const native_key* key, uint8_t* packet, size_t size, uint32_t index) noexcept nogil
+cdef int unprotect_control(const native_key* key, uint8_t* packet, size_t size) noexcept nogil

@@ -1,4 +1,4 @@
-# distutils: sources = rtpfwd/crypto/cpu.c rtpfwd/crypto/keys.c rtpfwd/crypto/packets.c rtpfwd/crypto/sha1.c rtpfwd/crypto/tier_aesni.c rtpfwd/crypto/tier_vaes256.c rtpfwd/crypto/tier_vaes512.c
+# distutils: sources = rtpfwd/crypto/control.c rtpfwd/crypto/cpu.c rtpfwd/crypto/keys.c rtpfwd/crypto/packets.c rtpfwd/crypto/sha1.c rtpfwd/crypto/tier_aesni.c rtpfwd/crypto/tier_vaes256.c rtpfwd/crypto/tier_vaes512.c
 # distutils: depends = rtpfwd/crypto/native.h rtpfwd/crypto/internal.h rtpfwd/crypto/tier.h
 # distutils: include_dirs = .
 """The C core, and a typed face of its parts for tests: one module is linked with it, all others call through here."""
@@ -21,7 +21,9 @@ from rtpfwd.crypto.core cimport (
     native_key_create,
     native_key_free,
     native_protect,
+    native_protect_control,
     native_unprotect,
+    native_unprotect_control,
 )
 
 TIERS = {"aesni": NATIVE_AESNI, "vaes256": NATIVE_VAES256, "vaes512": NATIVE_VAES512}
@@ -45,6 +47,14 @@ cdef int unprotect(
     uint8_t* out,
 ) noexcept nogil:
     return native_unprotect(key, packet, header_size, size, ssrc, index, out)
+
+
+cdef size_t protect_control(const native_key* key, uint8_t* packet, size_t size, uint32_t index) noexcept nogil:
+    return native_protect_control(key, packet, size, index)
+
+
+cdef int unprotect_control(const native_key* key, uint8_t* packet, size_t size) noexcept nogil:
+    return native_unprotect_control(key, packet, size)
 
 
 def best_tier(int profile):

@@ -128,6 +128,12 @@ static void hmacs_step(hmac *const *active, size_t count) {
         active[i]->blocks -= blocks;
 }
 
+void native_hmac_alone(const cm_states *states, const uint8_t *text, size_t size, uint8_t *digest) {
+    hmac h;
+    hmac_begin(&h, states, text, size, text, 0, NULL);
+    hmac_alone(&h, digest);
+}
+
 static void encrypt_cm(const native_job *job) {
     uint8_t block[16];
     cm_block(job->key, job->ssrc, job->index, block);
@@ -174,21 +180,13 @@ void native_protect(const native_job *jobs, size_t count) {
     }
 }
 
-/* Whether two tags are equal, in a time that does not depend on where they differ. */
-static int equal(const uint8_t *a, const uint8_t *b, size_t size) {
-    unsigned difference = 0;
-    for (size_t i = 0; i < size; i++)
-        difference |= (unsigned)(a[i] ^ b[i]);
-    return difference == 0;
-}
-
 static int unprotect_gcm(const native_key *key, const uint8_t *packet, size_t header_size, size_t payload_size,
                          uint32_t ssrc, uint64_t index, uint8_t *out) {
     uint8_t block[16] = {0}, tag[16];
     const uint8_t *payload = packet + header_size;
     gcm_nonce(key, ssrc, index, block);
     key->kernels->tag(key, block, packet, header_size, payload, payload_size, tag);
-    if (!equal(tag, payload + payload_size, NATIVE_GCM_TAG))
+    if (!native_equal(tag, payload + payload_size, NATIVE_GCM_TAG))
         return NATIVE_BAD_TAG;
     block[15] = 2; /* 1 is the tag's */
     key->kernels->ctr(key, block, payload, payload_size, out + header_size);
@@ -203,7 +201,7 @@ static int unprotect_cm(const native_key *key, const uint8_t *packet, size_t hea
     hmac h;
     hmac_begin(&h, &key->mac.cm, packet, size, (const uint8_t *)&roc, ROC, NULL);
     hmac_alone(&h, digest);
-    if (!equal(digest, packet + size, NATIVE_CM_TAG))
+    if (!native_equal(digest, packet + size, NATIVE_CM_TAG))
         return NATIVE_BAD_TAG;
     cm_block(key, ssrc, index, block);
     key->kernels->ctr(key, block, packet + header_size, payload_size, out + header_size);
@@ -229,7 +227,7 @@ int native_gcm_seal(int tier, const uint8_t *key, const uint8_t *nonce, const ui
     native_key made;
     if (!native_has_tier(NATIVE_GCM, tier))
         return -1;
-    native_set_aes_key(&made, key);
+    native_set_aes_key(made.round_keys, key);
     native_set_gcm_tables(&made);
     native_tier_kernels(tier)->seal(&made, nonce, aad, aad_size, in, size, out, tag);
     native_wipe(&made, sizeof made);
@@ -240,7 +238,7 @@ int native_ctr(int tier, const uint8_t *key, const uint8_t *block, const uint8_t
     native_key made;
     if (!native_has_tier(NATIVE_GCM, tier))
         return -1;
-    native_set_aes_key(&made, key);
+    native_set_aes_key(made.round_keys, key);
     native_tier_kernels(tier)->ctr(&made, block, in, size, out);
     native_wipe(&made, sizeof made);
     return 0;
@@ -248,14 +246,11 @@ int native_ctr(int tier, const uint8_t *key, const uint8_t *block, const uint8_t
 
 int native_hmac_sha1(const uint8_t *key, size_t key_size, const uint8_t *text, size_t size, uint8_t *digest) {
     cm_states states;
-    hmac h;
     if (!native_has_sha() || key_size > BLOCK)
         return -1;
     native_hmac_states(&states, key, key_size);
-    hmac_begin(&h, &states, text, size, text, 0, NULL);
-    hmac_alone(&h, digest);
+    native_hmac_alone(&states, text, size, digest);
     native_wipe(&states, sizeof states);
-    native_wipe(&h, sizeof h);
     return 0;
 }
 
@@ -283,6 +278,16 @@ void native_protect(const native_job *jobs, size_t count) {
 int native_unprotect(const native_key *key, const uint8_t *packet, size_t header_size, size_t size, uint32_t ssrc,
                      uint64_t index, uint8_t *out) {
     (void)key, (void)packet, (void)header_size, (void)size, (void)ssrc, (void)index, (void)out;
+    return NATIVE_BAD_TAG;
+}
+
+size_t native_protect_control(const native_key *key, uint8_t *packet, size_t size, uint32_t index) {
+    (void)key, (void)packet, (void)index;
+    return size;
+}
+
+int native_unprotect_control(const native_key *key, uint8_t *packet, size_t size) {
+    (void)key, (void)packet, (void)size;
     return NATIVE_BAD_TAG;
 }
 

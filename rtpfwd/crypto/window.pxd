@@ -1,4 +1,5 @@
-# The index of an SRTP stream and its replay window (RFC 3711 sections 3.3.1 and 3.3.2), for senders and receivers alike.
+# The index of an SRTP stream and its replay window (RFC 3711 sections 3.3.1 and 3.3.2), for senders and receivers alike;
+# and the replay window of received SRTCP, at the end.
 #
 # Index: ROC << 16 | sequence number, 48 bits. All zero is the window of a stream that has had no packet: until the index
 # is past 32768 the ROC is taken as zero, so a stream may begin anywhere. That, the size and what is refused are
@@ -62,3 +63,34 @@ cdef inline void window_add(Window* w, int64_t delta) noexcept nogil:
     w.seen[index % WINDOW / 64] |= <uint64_t>1 << (index % 64)
     if delta > 0:
         w.index = index
+
+
+# SRTCP carries its index, 31 bits (RFC 3711 section 3.4), so there is nothing to estimate. The window is libsrtp's: it
+# begins at index 0 and is 128 wide; what is ahead of it moves it on.
+
+cdef enum:
+    CONTROL_WINDOW = 128        # packets
+    CONTROL_WORDS = CONTROL_WINDOW / 64
+
+cdef struct ControlWindow:
+    uint64_t[CONTROL_WORDS] seen  # bit i % CONTROL_WINDOW: index i was added
+    uint32_t start              # the lowest index that may still come
+
+
+cdef inline int control_window_check(const ControlWindow* w, uint32_t index) noexcept nogil:
+    if index < w.start:
+        return WINDOW_SEEN
+    if index - w.start >= CONTROL_WINDOW:
+        return WINDOW_OK
+    return WINDOW_SEEN if w.seen[index % CONTROL_WINDOW / 64] >> (index % 64) & 1 else WINDOW_OK
+
+
+cdef inline void control_window_add(ControlWindow* w, uint32_t index) noexcept nogil:
+    """After control_window_check allowed it and the packet was authentic."""
+    if index - w.start >= 2 * CONTROL_WINDOW:
+        memset(w.seen, 0, sizeof(w.seen))
+        w.start = index - CONTROL_WINDOW + 1
+    while index - w.start >= CONTROL_WINDOW:
+        w.seen[w.start % CONTROL_WINDOW / 64] &= ~(<uint64_t>1 << (w.start % 64))
+        w.start += 1
+    w.seen[index % CONTROL_WINDOW / 64] |= <uint64_t>1 << (index % 64)
