@@ -99,8 +99,8 @@ cdef int srtp_protect(SrtpSender* sender, uint8_t* packet, int* size) noexcept n
 # packet's bytes. Nothing of a refused packet may be used.
 cdef int srtp_unprotect(SrtpReceiver* receiver, const uint8_t* packet, uint8_t* out, int* size) noexcept nogil
 
-# RTCP in place; `size` is bytes, in and out. SRTP_TRAILER bytes of room behind the packet. The first index of an SSRC is
-# 1; after SRTCP_LAST_INDEX its key is used up: SRTP_FAILED. Nothing is allocated but for an SSRC's first packet.
+# RTCP in place; `size` is bytes, in and out. SRTP_TRAILER bytes of room behind the packet. The first index of an SSRC
+# is 1; after SRTCP_LAST_INDEX its key is used up: SRTP_FAILED. Nothing is allocated but for an SSRC's first packet.
 cdef int srtp_protect_rtcp(SrtpSession session, uint8_t* packet, int* size) noexcept nogil
 cdef int srtp_unprotect_rtcp(SrtpReceiver* receiver, uint8_t* packet, int* size) noexcept nogil
 

@@ -57,7 +57,7 @@ SSE static void refill(keystream *s) {
     s->used = 0;
 }
 
-/* From the SSRC in the packet's header and the index. GCM (RFC 7714 section 9.1): 00 00 | SSRC | 00 00 | index, then the
+/* From the SSRC in the header and the index. GCM (RFC 7714 section 9.1): 00 00 | SSRC | 00 00 | index, then the
  * counter, which begins with 1 for the tag. CM (RFC 3711 section 4.1.1): two bytes further on, the counter with 0. */
 SSE static void keystream_begin(keystream *s, const control_key *key, const uint8_t *packet, uint32_t index, int gcm) {
     const size_t at = gcm ? 2 : 4;
@@ -202,6 +202,56 @@ int native_unprotect_control(const native_key *key, uint8_t *packet, size_t size
     if (size < (size_t)HEADER + (gcm ? NATIVE_GCM_TAG : NATIVE_CM_TAG) + WORD)
         return NATIVE_SHORT;
     return gcm ? unprotect_gcm(&key->control, packet, size) : unprotect_cm(&key->control, packet, size);
+}
+
+static void set_keys(native_key *made, const uint8_t *key, const uint8_t *salt) {
+    memset(made, 0, sizeof *made);
+    made->profile = NATIVE_GCM;
+    memcpy(made->control.salt, salt, 12);
+    native_set_aes_key(made->control.round_keys, key);
+    native_set_control_powers(&made->control);
+}
+
+int native_protect_control_with(const uint8_t *key, const uint8_t *salt, uint8_t *packet, size_t size, uint32_t index) {
+    native_key made;
+    if (!native_has_tier(NATIVE_GCM, NATIVE_AESNI))
+        return -1;
+    set_keys(&made, key, salt);
+    native_protect_control(&made, packet, size, index);
+    native_wipe(&made, sizeof made);
+    return 0;
+}
+
+int native_unprotect_control_with(const uint8_t *key, const uint8_t *salt, uint8_t *packet, size_t size) {
+    native_key made;
+    if (!native_has_tier(NATIVE_GCM, NATIVE_AESNI))
+        return -1;
+    set_keys(&made, key, salt);
+    const int status = native_unprotect_control(&made, packet, size);
+    native_wipe(&made, sizeof made);
+    return status;
+}
+
+#else /* Not x86-64: there is no key, and these can't be called but for the last two. */
+
+size_t native_protect_control(const native_key *key, uint8_t *packet, size_t size, uint32_t index) {
+    (void)key, (void)packet, (void)index;
+    return size;
+}
+
+int native_unprotect_control(const native_key *key, uint8_t *packet, size_t size) {
+    (void)key, (void)packet, (void)size;
+    return NATIVE_BAD_TAG;
+}
+
+int native_protect_control_with(const uint8_t *key, const uint8_t *salt, uint8_t *packet, size_t size, uint32_t index) {
+    (void)key, (void)salt, (void)packet, (void)size, (void)index;
+    return -1;
+}
+
+int native_unprotect_control_with(const uint8_t *key, const uint8_t *salt, uint8_t *packet, size_t size) {
+    (void)key, (void)salt, (void)packet, (void)size;
+    return -1;
 }
 
 #endif

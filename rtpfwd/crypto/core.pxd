@@ -38,6 +38,10 @@ cdef extern from "rtpfwd/crypto/native.h" nogil:
         uint8_t* out) noexcept
     size_t native_protect_control(const native_key* key, uint8_t* packet, size_t size, uint32_t index) noexcept
     int native_unprotect_control(const native_key* key, uint8_t* packet, size_t size) noexcept
+    int native_protect_control_with(
+        const uint8_t* key, const uint8_t* salt, uint8_t* packet, size_t size, uint32_t index) noexcept
+    int native_unprotect_control_with(
+        const uint8_t* key, const uint8_t* salt, uint8_t* packet, size_t size) noexcept
     int native_gcm_seal(
         int tier, const uint8_t* key, const uint8_t* nonce, const uint8_t* aad, size_t aad_size, const uint8_t* data,
         size_t size, uint8_t* out, uint8_t* tag) noexcept

@@ -85,6 +85,10 @@ int native_unprotect_control(const native_key *key, uint8_t *packet, size_t size
 /* AES-128-GCM (NIST SP 800-38D) with a 96-bit nonce: encrypt `size` bytes and write the tag of 16. -1: no such tier. */
 int native_gcm_seal(int tier, const uint8_t *key, const uint8_t *nonce, const uint8_t *aad, size_t aad_size,
                     const uint8_t *in, size_t size, uint8_t *out, uint8_t *tag);
+/* SRTCP with GCM under these session keys, 16 bytes and 12: native_protect_control, and native_unprotect_control's
+ * status. -1: no AES instructions. */
+int native_protect_control_with(const uint8_t *key, const uint8_t *salt, uint8_t *packet, size_t size, uint32_t index);
+int native_unprotect_control_with(const uint8_t *key, const uint8_t *salt, uint8_t *packet, size_t size);
 /* AES-128 in counter mode; the last 32 bits of the block count. -1: no such tier. */
 int native_ctr(int tier, const uint8_t *key, const uint8_t *block, const uint8_t *in, size_t size, uint8_t *out);
 /* HMAC-SHA1 (RFC 2202) under a key of at most 64 bytes; `digest` has room for 20. -1: no SHA-1 instructions. */

@@ -21,3 +21,9 @@ def hmac_sha1(key: bytes, text: bytes) -> bytes:
 
 def derive(master: bytes, label: int, size: int) -> bytes:
     """RFC 3711 section 4.3.3: `size` bytes of session key from a master key with its 14 bytes of salt."""
+
+def protect_control_with(key: bytes, salt: bytes, packet: bytes, index: int) -> bytes:
+    """SRTCP with GCM (RFC 7714 section 9) under session keys of 16 bytes and 12, instead of derived ones."""
+
+def unprotect_control_with(key: bytes, salt: bytes, packet: bytes) -> bytes | None:
+    """The clear packet; None where the tag is wrong."""

@@ -8,6 +8,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from rtpfwd.crypto.core cimport (
     NATIVE_AESNI,
     NATIVE_NONE,
+    NATIVE_OK,
     NATIVE_VAES256,
     NATIVE_VAES512,
     native_best_tier,
@@ -22,8 +23,10 @@ from rtpfwd.crypto.core cimport (
     native_key_free,
     native_protect,
     native_protect_control,
+    native_protect_control_with,
     native_unprotect,
     native_unprotect_control,
+    native_unprotect_control_with,
 )
 
 TIERS = {"aesni": NATIVE_AESNI, "vaes256": NATIVE_VAES256, "vaes512": NATIVE_VAES512}
@@ -100,3 +103,24 @@ def derive(bytes master not None, int label, Py_ssize_t size):
     if native_derive(master, label, out, size):
         raise ValueError("this CPU has no AES instructions")
     return bytes(out)
+
+
+cdef bytearray _control_packet(bytes key, bytes salt, bytes packet):
+    if len(key) != 16 or len(salt) != 12 or len(packet) < 8:
+        raise ValueError("the key is 16 bytes, the salt 12, and a packet at least 8")
+    return bytearray(packet) + bytearray(20)
+
+
+def protect_control_with(bytes key not None, bytes salt not None, bytes packet not None, uint32_t index):
+    cdef bytearray data = _control_packet(key, salt, packet)
+    if native_protect_control_with(key, salt, <uint8_t*><char*>data, len(packet), index):
+        raise ValueError("this CPU has no AES instructions")
+    return bytes(data)
+
+
+def unprotect_control_with(bytes key not None, bytes salt not None, bytes packet not None):
+    cdef bytearray data = _control_packet(key, salt, packet)
+    cdef int status = native_unprotect_control_with(key, salt, <uint8_t*><char*>data, len(packet))
+    if status < 0:
+        raise ValueError("this CPU has no AES instructions")
+    return bytes(data[:len(packet) - 20]) if status == NATIVE_OK else None

@@ -281,16 +281,6 @@ int native_unprotect(const native_key *key, const uint8_t *packet, size_t header
     return NATIVE_BAD_TAG;
 }
 
-size_t native_protect_control(const native_key *key, uint8_t *packet, size_t size, uint32_t index) {
-    (void)key, (void)packet, (void)index;
-    return size;
-}
-
-int native_unprotect_control(const native_key *key, uint8_t *packet, size_t size) {
-    (void)key, (void)packet, (void)size;
-    return NATIVE_BAD_TAG;
-}
-
 int native_gcm_seal(int tier, const uint8_t *key, const uint8_t *nonce, const uint8_t *aad, size_t aad_size,
                     const uint8_t *in, size_t size, uint8_t *out, uint8_t *tag) {
     (void)tier, (void)key, (void)nonce, (void)aad, (void)aad_size, (void)in, (void)size, (void)out, (void)tag;

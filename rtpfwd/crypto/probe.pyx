@@ -23,24 +23,12 @@ from rtpfwd.srtp cimport (
     srtp_unprotect,
 )
 
-cdef extern from *:
-    """
-    #if defined(__x86_64__)
-    #include <x86intrin.h>
-    static inline uint64_t cycles_now(void) { return __rdtsc(); }
-    #else
-    static inline uint64_t cycles_now(void) { return 0; }
-    #endif
-    """
-    uint64_t cycles_now() noexcept nogil
-
 cdef enum:
     MOST = 64           # jobs of a batch
     ROOM = 2048         # bytes of a buffer
     LARGEST = 1500      # bytes of a clear packet
     STREAMS = 4         # per key
     KEPT = 2048         # protected packets that may be delivered again, late
-    CANARY = 0xA7
     PAGE = 4096
     PAGES = 3           # between the guards
 
@@ -338,9 +326,6 @@ cdef int damage(uint8_t* packet, int size, uint64_t* state) noexcept nogil:
 # The edges of memory
 
 cdef class Fenced:
-    """Pages with no access before and behind them."""
-    cdef uint8_t* base
-
     def __cinit__(self):
         cdef void* base = mmap(NULL, (PAGES + 2) * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
         if base == MAP_FAILED:
@@ -354,7 +339,6 @@ cdef class Fenced:
             munmap(self.base, (PAGES + 2) * PAGE)
 
     cdef uint8_t* place(self, int size, bint at_end) noexcept nogil:
-        """`size` bytes that end, or begin, at a fence."""
         return self.base + (PAGES + 1) * PAGE - size if at_end else self.base + PAGE
 
     cdef void seal(self, bint writable) noexcept nogil:

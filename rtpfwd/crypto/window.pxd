@@ -1,5 +1,5 @@
-# The index of an SRTP stream and its replay window (RFC 3711 sections 3.3.1 and 3.3.2), for senders and receivers alike;
-# and the replay window of received SRTCP, at the end.
+# The index of an SRTP stream and its replay window (RFC 3711 sections 3.3.1 and 3.3.2), for senders and receivers
+# alike; and the replay window of received SRTCP, at the end.
 #
 # Index: ROC << 16 | sequence number, 48 bits. All zero is the window of a stream that has had no packet: until the index
 # is past 32768 the ROC is taken as zero, so a stream may begin anywhere. That, the size and what is refused are

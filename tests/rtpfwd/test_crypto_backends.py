@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import random
 import signal
 import struct
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
@@ -16,31 +13,10 @@ import rtpfwd.srtp
 from rtpfwd.crypto import native, probe
 from rtpfwd.params import SrtpProfile
 from rtpfwd.srtp import Session, SrtpError, SrtpPolicy, backends, set_backend
+from tests.rtpfwd.crypto_world import alone, each_case, each_profile, key_of, libsrtp, ours
 
-LENGTHS = {SrtpProfile.AES128_CM_SHA1_80: 30, SrtpProfile.AEAD_AES_128_GCM: 28}
 KEYS = 8  # of a batch
 QUICK, FULL = 40_000, 1_000_000
-CASES = [(profile, tier) for profile in LENGTHS for tier in native.TIERS]
-each_profile = pytest.mark.parametrize("profile", LENGTHS, ids=lambda profile: profile.name)
-
-
-def key_of(profile: SrtpProfile, seed: int) -> bytes:
-    return random.Random(seed).randbytes(LENGTHS[profile])
-
-
-def libsrtp(profile: SrtpProfile, *, inbound: bool, seed: int = 0) -> SrtpPolicy:
-    return SrtpPolicy(profile, key_of(profile, seed), inbound=inbound, backend="libsrtp")
-
-
-def ours(profile: SrtpProfile, tier: str, *, inbound: bool, seed: int = 0) -> SrtpPolicy:
-    return SrtpPolicy(profile, key_of(profile, seed), inbound=inbound, backend="native", tier=tier)
-
-
-@pytest.fixture(params=CASES, ids=lambda case: f"{case[0].name}-{case[1]}")
-def case(request: pytest.FixtureRequest) -> tuple[SrtpProfile, str]:
-    if not native.has_tier(*request.param):
-        pytest.skip(f"this CPU has no {request.param[1]} for {request.param[0].name}")
-    return request.param
 
 
 def protect(case: tuple[SrtpProfile, str], count: int, seed: int) -> dict[str, int]:
@@ -60,23 +36,27 @@ def unprotect(case: tuple[SrtpProfile, str], count: int, seed: int) -> dict[str,
     )
 
 
+@each_case
 def test_protected_packets_are_libsrtp_s(case):
     statuses = protect(case, QUICK, seed=1)
     assert statuses["ok"] > QUICK * 0.9
     assert statuses["replay"] > 100  # numbers that were used already: refused by both
 
 
+@each_case
 def test_received_packets_are_taken_and_refused_as_by_libsrtp(case):
     statuses = unprotect(case, QUICK, seed=2)
     assert all(statuses[name] > QUICK * 0.01 for name in ("ok", "auth", "replay", "failed")), statuses
 
 
 @pytest.mark.slow
+@each_case
 def test_a_million_protected_packets_are_libsrtp_s(case):
     assert protect(case, FULL, seed=3)["ok"] > FULL * 0.9
 
 
 @pytest.mark.slow
+@each_case
 def test_a_million_received_packets_are_taken_and_refused_as_by_libsrtp(case):
     assert unprotect(case, FULL, seed=4)["ok"] > FULL * 0.5
 
@@ -126,12 +106,7 @@ def test_the_edges_of_window_and_roll_over_are_libsrtp_s(profile):
         assert mine == theirs, numbers
 
 
-def alone(statement: str) -> int:
-    """Its exit code in an interpreter of its own: a wrong access ends that."""
-    program = f"from rtpfwd.crypto import probe; from tests.rtpfwd.test_crypto_backends import *; {statement}"
-    return subprocess.run([sys.executable, "-c", program], timeout=120, check=False).returncode
-
-
+@each_case
 def test_nothing_is_read_or_written_outside_of_the_buffers(case):
     profile, tier = case
     policies = f"ours(p, {tier!r}, inbound=False), ours(p, {tier!r}, inbound=True), libsrtp(p, inbound=False)"
