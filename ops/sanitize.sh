@@ -2,6 +2,8 @@
 # Run the plane's tests on a plane built with AddressSanitizer and UndefinedBehaviorSanitizer (gcc's), in a copy of the
 # sources under build/sanitize, so that the build in the checkout stays as it is. Arguments go to pytest.
 #
+# Tests marked slow are left out: they are the same as their quick siblings with far more packets, or other programs.
+#
 # Leaks are not looked for: CPython itself keeps memory until it exits. Counting of buffers is what the tests do.
 set -eu
 cd "$(dirname "$0")/.."
@@ -27,4 +29,4 @@ LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.s
     ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:allocator_may_return_null=1 \
     UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
     PYTHONMALLOC=malloc PYTHONPATH="$copy" SIGHTLINE_FUZZ_SECONDS="${SIGHTLINE_FUZZ_SECONDS:-2}" \
-    "$python" -m pytest -q -p no:cacheprovider $tests
+    "$python" -m pytest -q -p no:cacheprovider -m "not slow" $tests

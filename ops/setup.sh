@@ -166,6 +166,8 @@ missing_programs() {
     command -v janus >/dev/null 2>&1 || printf 'janus '
     command -v openssl >/dev/null 2>&1 || printf 'openssl '
     command -v tcpdump >/dev/null 2>&1 || printf 'tcpdump '
+    # Debian's package has the headers too, which a test compiles with.
+    command -v valgrind >/dev/null 2>&1 && [ -f /usr/include/valgrind/memcheck.h ] || printf 'valgrind '
 }
 
 ready_test_programs() {

@@ -37,7 +37,7 @@ cdef class SrtpPolicy:
     cdef readonly bint inbound
     cdef readonly str backend   # "native" or "libsrtp"
 
-    cdef _set_policy(self, bytes key)
+    cdef int _set_policy(self, bytes key) except -1
 
 
 cdef struct SrtpSender:         # one SSRC sent; all zero is "no keys"

@@ -142,7 +142,7 @@ cdef class SrtpPolicy:
         else:
             self._set_policy(key)
 
-    cdef _set_policy(self, bytes key):
+    cdef int _set_policy(self, bytes key) except -1:
         """libsrtp's description of what it is to do."""
         policy = _ffi.new("srtp_policy_t *")
         rtp, rtcp = _ffi.addressof(policy.rtp), _ffi.addressof(policy.rtcp)
@@ -158,6 +158,7 @@ cdef class SrtpPolicy:
         policy.allow_repeat_tx = 0  # a retransmission has its own SSRC; sending changed bytes again would reuse the keystream
         self._policy = policy
         self.keys.policy = <void*><uintptr_t>int(_ffi.cast("uintptr_t", policy))
+        return 0
 
     def __dealloc__(self):
         key_free(<native_key*>self.keys.native)

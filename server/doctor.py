@@ -158,7 +158,7 @@ def _srtp(wanted: str) -> Finding:
         f"{backend.profile.name}: {backend.name}{f' with {backend.tier}' if backend.tier else ''} ({backend.why})"
         for backend in backends
     ]
-    seen = f"{'; '.join(said)}; SRTCP: libsrtp of pylibsrtp {version('pylibsrtp')}"
+    seen = f"{'; '.join(said)}; libsrtp: that of pylibsrtp {version('pylibsrtp')}"
     if wanted == "auto" and any(backend.name == "libsrtp" for backend in backends):
         return Finding("SRTP", Verdict.NOTE, seen, "Calls work, but encryption costs about three times as much CPU.")
     return Finding("SRTP", Verdict.OK, seen)

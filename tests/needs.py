@@ -27,6 +27,12 @@ def need_program(name: str, package: str | None = None) -> str:
     return path
 
 
+def need_file(path: str, package: str) -> None:
+    """A file of another package. `package`: Debian's name for that."""
+    if not Path(path).exists():
+        _missing(path, f"On Debian: apt-get install {package}.")
+
+
 def need_network_namespaces() -> None:
     """Root, `ip`, TUN devices and the right to make network namespaces."""
     need_program("ip", "iproute2")

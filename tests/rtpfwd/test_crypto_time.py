@@ -1,4 +1,4 @@
-"""No branch and no address of the C core depends on a secret, as far as valgrind can run it: the `aesni` tier of GCM.
+"""No branch and no address of the C core depends on a secret, as far as valgrind can run it: `aesni`'s GCM, and SRTCP.
 
 Key and payload are declared undefined to valgrind's memory checker, which then reports every jump and every address
 that depends on them. It knows neither the wide instructions nor SHA's, so the other tiers rest on the same source text
@@ -8,11 +8,12 @@ that depends on them. It knows neither the wide instructions nor SHA's, so the o
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from tests.needs import need_file, need_program
 
 CORE = Path(__file__).parents[2] / "rtpfwd" / "crypto"
 
@@ -37,6 +38,14 @@ int main(void) {
     TOLD("protect");
     native_unprotect(key, packet, 12, 12 + sizeof clear + 16, 5, 70000, out);
     TOLD("unprotect");
+    for (size_t size = 8; size <= 300; size++) {
+        memset(packet, 0x80, 8);
+        memcpy(packet + 8, clear, size - 8);
+        native_protect_control(key, packet, size, 70000);
+    }
+    TOLD("protect RTCP");
+    native_unprotect_control(key, packet, 300 + 20);
+    TOLD("unprotect RTCP");
     native_key_free(key);
     if (clear[3] == 1)
         TOLD("never");
@@ -48,11 +57,8 @@ int main(void) {
 
 @pytest.mark.slow
 def test_neither_jumps_nor_addresses_depend_on_keys_or_payload(tmp_path: Path):
-    valgrind, compiler = shutil.which("valgrind"), shutil.which("gcc")
-    if valgrind is None or compiler is None or not Path("/usr/include/valgrind/memcheck.h").is_file():
-        pytest.skip(
-            "valgrind with its headers, and gcc, are not on this machine (Debian: apt-get install valgrind gcc)"
-        )
+    valgrind, compiler = need_program("valgrind"), need_program("gcc")
+    need_file("/usr/include/valgrind/memcheck.h", "valgrind")
     source, program = tmp_path / "secrets.c", tmp_path / "secrets"
     source.write_text(PROGRAM)
     sources = [str(path) for path in sorted(CORE.glob("*.c"))]
@@ -65,8 +71,10 @@ def test_neither_jumps_nor_addresses_depend_on_keys_or_payload(tmp_path: Path):
     )
     if ended.returncode == 2:
         pytest.skip("this CPU, as valgrind shows it, has no AES instructions")
-    words = [line.split()[-2:] for line in ended.stderr.splitlines() if line.startswith("**")]
+    words = [line.split("** ")[-1].rsplit(" ", 1) for line in ended.stderr.splitlines() if line.startswith("**")]
     errors = {what: int(count) for what, count in words}
     assert errors["protect"] == 0, ended.stderr
     assert errors["unprotect"] == 1, ended.stderr  # its outcome, which everybody sees
-    assert errors["branch"] == 2, "a branch on the payload went unseen: this test could not fail"
+    assert errors["protect RTCP"] == 1, ended.stderr
+    assert errors["unprotect RTCP"] == 2, ended.stderr
+    assert errors["branch"] == 3, "a branch on the payload went unseen: this test could not fail"
