@@ -111,7 +111,7 @@ ready_packages() {
 }
 
 ready_plane() {
-    sources=$(find rtpfwd bench -name '*.pyx' -o -name '*.pxd' | sort)
+    sources=$(find rtpfwd bench -name '*.pyx' -o -name '*.pxd' -o -name '*.[ch]' | sort)
     # shellcheck disable=SC2086
     plane_hash="$(hash_of setup.py pyproject.toml $sources)-${RTPFWD_DEBUG:-0}"
     fresh plane "$plane_hash" && return 0

@@ -1,4 +1,7 @@
-"""The native backend against libsrtp on random packets, byte for byte and refusal for refusal, in every tier."""
+"""The native backend against libsrtp on random packets, byte for byte and refusal for refusal, in every tier.
+
+ops/sanitize.sh runs all of it but the two tests with a million packets.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""SRTCP of the native backend against libsrtp, the RFC's vectors, and packets made with another library."""
+"""SRTCP of the native backend against libsrtp, the RFC's vectors, and packets made with another library.
+
+ops/sanitize.sh runs all of it but the two tests with half a million packets.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""rtpfwd.crypto against the vectors of the standards, and against OpenSSL at every length, tier by tier."""
+"""rtpfwd.crypto against the vectors of the standards, and against OpenSSL at every length, tier by tier.
+
+ops/sanitize.sh runs all of it.
+"""
 
 from __future__ import annotations
 
