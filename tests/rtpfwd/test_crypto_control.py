@@ -61,6 +61,15 @@ def test_half_a_million_received_packets_are_taken_and_refused_as_by_libsrtp(cas
     assert unprotect(case, FULL, seed=4)["ok"] > FULL * 0.5
 
 
+@each_case
+def test_the_native_backend_opens_no_session_of_libsrtp(case):
+    profile, tier = case
+    mine = [ours(profile, tier, inbound=inbound) for inbound in (False, True)]
+    theirs = [libsrtp(profile, inbound=inbound) for inbound in (False, True)]
+    assert control_probe.opens_libsrtp(*mine) == (False, False)
+    assert control_probe.opens_libsrtp(*theirs) == (True, True)
+
+
 @each_profile
 def test_the_comparison_can_fail(profile):
     """Of libsrtp with itself under two keys, as no CPU lacks that."""
