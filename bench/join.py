@@ -211,15 +211,11 @@ async def _storm(
         after = await node.counters()
         nursery.cancel_scope.cancel()
     rise = {name: value - counted.get(name, 0) for name, value in after.items()}
-    figures: Figures = {f"calm_{key}": value for key, value in calm.items()}
-    figures |= {f"storm_{key}": value for key, value in delays.items()}
-    p99, calm_p99 = delays["delay_p99_ms"], calm["delay_p99_ms"]
-    per_join = max(0.0, server.total - quiet * took) / settings.newcomers
+    join_cpu = max(0.0, server.total - quiet * took) / settings.newcomers
     longest = after.get("sightline_lane_lock_wait_max_ns")
-    figures |= {
-        "delay_ratio": p99 / calm_p99 if p99 is not None and calm_p99 else None,
-        "join_cpu_us": per_join / 1000,
-        "joins_per_core": 1e9 / per_join if per_join else None,
+    figures = _delay_figures(calm, delays) | {
+        "join_cpu_us": join_cpu / 1000,
+        "joins_per_core": 1e9 / join_cpu if join_cpu else None,
         **_times("connect", crowd.handshakes),
         **_times("join", newcomers.times),
         "joined": len(newcomers.times),
@@ -232,6 +228,14 @@ async def _storm(
         "lock_wait_max_us": None if longest is None else longest / 1000,
     }
     return figures, rise
+
+
+def _delay_figures(calm: Figures, storm: Figures) -> Figures:
+    """Both, and how much the one is above the other."""
+    p99, calm_p99 = storm["delay_p99_ms"], calm["delay_p99_ms"]
+    ratio = p99 / calm_p99 if p99 is not None and calm_p99 else None
+    named = {f"calm_{key}": value for key, value in calm.items()}
+    return named | {f"storm_{key}": value for key, value in storm.items()} | {"delay_ratio": ratio}
 
 
 def _times(name: str, taken: Sequence[int]) -> Figures:
