@@ -6,7 +6,7 @@ kernel refuses for another reason is tried once more without segmentation where 
 """
 
 from libc.errno cimport EACCES, EAGAIN, EINTR, EINVAL, EIO, EMSGSIZE, ENOBUFS, ENOMEM, EOPNOTSUPP, EPERM, errno
-from libc.stdint cimport int32_t, uint16_t, uint32_t
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
@@ -157,32 +157,43 @@ cdef int _build(Egress* e, LaneSocket* socket, int count, int64_t now) noexcept 
     """Messages of e.items. Returns how many."""
     cdef int messages = 0
     cdef int index = 0
-    cdef int first, size, total, most
+    cdef int first, size, last, total, most
     cdef Outgoing* head
+    cdef Outgoing* item
+    cdef iovec* piece = e.vectors
+    cdef iovec* pieces
     cdef msghdr* header
     cdef cmsghdr* control
     cdef uint16_t segment
-    for index in range(count):
-        e.vectors[index].iov_base = e.items[index].data
-        e.vectors[index].iov_len = e.items[index].size
-    index = 0
     while index < count:
         first = index
         head = e.items[first]
-        size = total = head.size
+        size = last = total = head.size
+        pieces = piece
+        piece.iov_base = head.data
+        piece.iov_len = size
         most = e.max_segments if socket.gso and not _is_small(e, head, now) else 1
         index += 1
         # All but the last datagram of a segmented message have the size of the first; the last may be shorter.
-        while (
-            index < count and index - first < most and e.items[index - 1].size == size and e.items[index].size <= size
-            and total + e.items[index].size <= GSO_BYTES and same_endpoint(&e.items[index].to, &head.to)
-        ):
-            total += e.items[index].size
+        while index < count and index - first < most and last == size:
+            item = e.items[index]
+            if item.size > size or total + item.size > GSO_BYTES or not same_endpoint(&item.to, &head.to):
+                break
+            last = item.size
+            # The plane writes them without gaps: most messages are one piece of memory.
+            if item.data == <uint8_t*>piece.iov_base + piece.iov_len:
+                piece.iov_len += last
+            else:
+                piece += 1
+                piece.iov_base = item.data
+                piece.iov_len = last
+            total += last
             index += 1
+        piece += 1
         header = &e.messages[messages].msg_hdr
         header.msg_namelen = to_name(&head.to, socket.ipv6, &e.names[messages])
-        header.msg_iov = &e.vectors[first]
-        header.msg_iovlen = index - first
+        header.msg_iov = pieces
+        header.msg_iovlen = piece - pieces
         header.msg_control = NULL
         header.msg_controllen = 0
         if index - first > 1:

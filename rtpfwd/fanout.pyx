@@ -5,17 +5,27 @@ plane is unlocked: what is removed meanwhile takes itself out of fan_consumer an
 waits in a new list of its producer.
 """
 
-from libc.stdint cimport int32_t, uint8_t
+from libc.stdint cimport int32_t, uint8_t, uint32_t
 from libc.string cimport memset
 
 from rtpfwd.header cimport HeaderMarks, rtp_write_header
 from rtpfwd.keyframes cimport request_keyframe_for
 from rtpfwd.link cimport link_packet
-from rtpfwd.output cimport can_send, finish_header, out_commit_media, out_protect, out_room, out_slot
+from rtpfwd.output cimport (
+    MediaRun,
+    can_send,
+    finish_header,
+    out_commit_media,
+    out_protect,
+    out_room,
+    out_slot,
+    run_begin,
+    run_end,
+)
 from rtpfwd.rewriter cimport Rewritten, rewriter_drop, rewriter_forward
 from rtpfwd.rings cimport Packet
 from rtpfwd.selector cimport Selector
-from rtpfwd.send_stream cimport send_stream_sent
+from rtpfwd.send_stream cimport send_stream_count, send_stream_record
 from rtpfwd.srtp cimport SRTP_TRAILER
 from rtpfwd.state cimport (
     Consumer,
@@ -32,7 +42,6 @@ from rtpfwd.state cimport (
 )
 from rtpfwd.types cimport (
     DROP,
-    DROP_NO_REMOTE,
     DROP_NO_ROOM,
     DROP_SELECTOR,
     DROP_UNKNOWN_PAYLOAD_TYPE,
@@ -40,6 +49,11 @@ from rtpfwd.types cimport (
     SWITCH,
     Verdict,
 )
+
+cdef struct Counted:        # what one consumer got of a batch, without padding and SRTP: added up once
+    uint32_t packets
+    uint32_t bytes
+    uint32_t octets         # of payload
 
 
 cdef bint fan_out(PlaneState* s, int64_t now) noexcept nogil:
@@ -104,7 +118,11 @@ cdef void _consume(PlaneState* s, Consumer* c, int32_t index, int64_t now) noexc
     """All pending packets to one consumer, and a keyframe request if it still can't show anything."""
     cdef Pending* pending
     cdef PacketView* view
+    cdef Counted counted
+    cdef MediaRun run
     cdef int reason
+    counted.packets = counted.bytes = counted.octets = 0
+    run_begin(s, &run, c.transport, &c.sender, OUT_VIDEO if c.producer.video else OUT_AUDIO)
     if c.transport.next_report == 0:
         begin_reports(s, c.transport, now)
     while index >= 0:
@@ -117,16 +135,20 @@ cdef void _consume(PlaneState* s, Consumer* c, int32_t index, int64_t now) noexc
         if view.payload_size == 0:
             _pass_over(c, view)
             continue
-        if not can_send(c.transport):
-            reason = DROP_NO_REMOTE
-        else:
-            reason = _forward(s, c, pending.packet, now)
+        reason = run.reason
+        if not reason:
+            reason = _forward(s, c, &run, pending.packet, now, &counted)
         if reason:
             s.drops[reason] += 1
             if reason == DROP_SELECTOR:
                 c.selector_drops += 1
             else:
                 c.drops += 1
+    if counted.packets:
+        send_stream_count(&c.stream, counted.packets, counted.bytes, counted.octets, now)
+        s.counters.forwarded_packets += counted.packets
+        s.counters.forwarded_bytes += counted.bytes
+        run_end(s, &run)
     if c.producer.video and can_send(c.transport) and (<Selector>c.selector).wants_keyframe():
         request_keyframe_for(s, c, now)
 
@@ -137,7 +159,9 @@ cdef inline void _pass_over(Consumer* c, const PacketView* view) noexcept nogil:
         rewriter_drop(&c.rewriter, view)
 
 
-cdef int _forward(PlaneState* s, Consumer* c, const Packet* packet, int64_t now) noexcept nogil:
+cdef inline int _forward(
+    PlaneState* s, Consumer* c, MediaRun* run, const Packet* packet, int64_t now, Counted* counted
+) noexcept nogil:
     """One packet to one consumer: choose, renumber, write, protect. 0 or a DropReason."""
     cdef const PacketView* view = &packet.view
     cdef Rewritten numbers
@@ -173,13 +197,12 @@ cdef int _forward(PlaneState* s, Consumer* c, const Packet* packet, int64_t now)
     finish_header(c.transport, out, &marks)
     if packet.padding:
         out[0] |= 0x20  # the padding bit
-    reason = out_commit_media(
-        s, c.transport, &c.sender, OUT_VIDEO if c.producer.video else OUT_AUDIO, header_size, view.payload, size)
+    reason = out_commit_media(s, run, header_size, view.payload, size)
     if reason == 0:
-        size = header_size + view.payload_size
-        send_stream_sent(&c.stream, view, numbers.seq, numbers.timestamp, size, now)
-        s.counters.forwarded_packets += 1
-        s.counters.forwarded_bytes += size
+        send_stream_record(&c.stream, view, numbers.seq, numbers.timestamp)
+        counted.packets += 1
+        counted.bytes += header_size + view.payload_size
+        counted.octets += view.payload_size
     return max(reason, 0)
 
 

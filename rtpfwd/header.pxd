@@ -25,7 +25,17 @@ cdef int rtp_parse_untrusted(uint8_t* data, Py_ssize_t size, PacketView* view) n
 # is_recovered. 0 or a DropReason; then nothing was changed.
 cdef int rtx_unwrap(PacketView* view, uint32_t media_ssrc, uint8_t media_payload_type) noexcept nogil
 
+cdef enum:
+    OWN_SIZE = 24               # bytes of the elements that we write ourselves, in the one-byte form
+
 cdef struct HeaderPlan:         # how one consumer's headers are written; fixed once the consumer is added
+    # What follows from the rest; every header_plan_* keeps it.
+    uint8_t own[OWN_SIZE]       # the elements that we write ourselves, in the one-byte form, to be copied as they are
+    uint8_t own_size            # bytes of them
+    uint8_t own_abs_send_time   # where in them the time goes; 0 = nowhere
+    uint8_t own_transport_cc    # the same for the transport-wide number
+    bint own_fits               # the one-byte form can hold them
+    bint copies                 # some extension is copied
     uint8_t extension_ids[256]  # incoming id to outgoing id, 0 = strip. Extensions below are never copied: keep them 0
     uint8_t mid_id              # outgoing id of the consumer's own MID; 0 = not sent
     uint8_t mid_size            # bytes of mid

@@ -15,6 +15,8 @@ cdef enum:
     TWO_BYTE_PROFILE = 0x1000   # the low four bits are the application's
     ABS_SEND_TIME_SIZE = 3
     TRANSPORT_CC_SIZE = 2
+    # Bytes that no header in the one-byte form passes, so that they are checked once: with all CSRCs, extensions and padding.
+    LARGEST_HEADER = 12 + 4 * 15 + 4 + OWN_SIZE + 17 * MAX_EXTENSIONS + 3
 
 
 cdef int rtp_parse_untrusted(uint8_t* data, Py_ssize_t size, PacketView* view) noexcept nogil:
@@ -145,6 +147,7 @@ cdef int rtx_unwrap(PacketView* view, uint32_t media_ssrc, uint8_t media_payload
 
 cdef void header_plan_init(HeaderPlan* plan) noexcept nogil:
     memset(plan, 0, sizeof(HeaderPlan))
+    plan.own_fits = True
 
 
 cdef void header_plan_map(HeaderPlan* plan, int kind, uint8_t in_id, uint8_t out_id) noexcept nogil:
@@ -158,6 +161,7 @@ cdef void header_plan_map(HeaderPlan* plan, int kind, uint8_t in_id, uint8_t out
         plan.transport_cc_id = out_id
     elif kind != EXT_RID and kind != EXT_RRID and in_id != 0:
         plan.extension_ids[in_id] = out_id
+    _derive(plan)
 
 
 cdef int header_plan_set_mid(HeaderPlan* plan, const uint8_t* mid, Py_ssize_t size) noexcept nogil:
@@ -165,7 +169,34 @@ cdef int header_plan_set_mid(HeaderPlan* plan, const uint8_t* mid, Py_ssize_t si
         return -1
     memcpy(plan.mid, mid, size)
     plan.mid_size = <uint8_t>size
+    _derive(plan)
     return 0
+
+
+cdef void _derive(HeaderPlan* plan) noexcept nogil:
+    # Everything that is the same in each of this consumer's headers is put together here, once.
+    cdef uint8_t* at = plan.own
+    cdef int id
+    plan.own_abs_send_time = plan.own_transport_cc = 0
+    plan.own_fits = plan.abs_send_time_id <= 14 and plan.transport_cc_id <= 14
+    memset(plan.own, 0, OWN_SIZE)
+    if _sends_mid(plan):
+        plan.own_fits = plan.own_fits and plan.mid_id <= 14
+        at = _element(at, False, plan.mid_id, plan.mid_size)
+        memcpy(at, plan.mid, plan.mid_size)
+        at += plan.mid_size
+    if plan.abs_send_time_id:
+        at = _element(at, False, plan.abs_send_time_id, ABS_SEND_TIME_SIZE)
+        plan.own_abs_send_time = <uint8_t>(at - plan.own)
+        at += ABS_SEND_TIME_SIZE
+    if plan.transport_cc_id:
+        at = _element(at, False, plan.transport_cc_id, TRANSPORT_CC_SIZE)
+        plan.own_transport_cc = <uint8_t>(at - plan.own)
+        at += TRANSPORT_CC_SIZE
+    plan.own_size = <uint8_t>(at - plan.own)
+    plan.copies = False
+    for id in range(256):
+        plan.copies = plan.copies or plan.extension_ids[id] != 0
 
 
 cdef uint32_t abs_send_time(int64_t now) noexcept nogil:
@@ -217,26 +248,83 @@ cdef Py_ssize_t _measure_elements(const HeaderPlan* plan, const PacketView* view
     return data + count * (2 if two_byte[0] else 1)
 
 
-cdef int rtp_write_header(
-    const HeaderPlan* plan, const PacketView* view, uint8_t payload_type, uint16_t seq, uint32_t timestamp,
-    uint32_t ssrc, int64_t now, uint8_t* out, Py_ssize_t capacity, HeaderMarks* marks,
+cdef inline void _write_fixed(
+    const PacketView* view, bint extended, uint8_t payload_type, uint16_t seq, uint32_t timestamp, uint32_t ssrc,
+    uint8_t* out,
 ) noexcept nogil:
-    cdef bint two_byte
-    cdef Py_ssize_t elements = _measure_elements(plan, view, &two_byte)
-    cdef Py_ssize_t padded = (elements + 3) & ~<Py_ssize_t>3
-    cdef Py_ssize_t size = RTP_HEADER + 4 * view.csrc_count
-    cdef Py_ssize_t total = size + (4 + padded if elements else 0)
-    marks.transport_cc = 0
-    marks.abs_send_time = 0
-    if total > capacity:
-        return -1
-    out[0] = 0x80 | (0x10 if elements else 0) | view.csrc_count
+    out[0] = 0x80 | (0x10 if extended else 0) | view.csrc_count
     out[1] = (0x80 if view.marker else 0) | (payload_type & 0x7F)
     store_u16(out + 2, seq)
     store_u32(out + 4, timestamp)
     store_u32(out + 8, ssrc)
     if view.csrc_count:
         memcpy(out + RTP_HEADER, view.csrc, 4 * view.csrc_count)
+
+
+cdef int rtp_write_header(
+    const HeaderPlan* plan, const PacketView* view, uint8_t payload_type, uint16_t seq, uint32_t timestamp,
+    uint32_t ssrc, int64_t now, uint8_t* out, Py_ssize_t capacity, HeaderMarks* marks,
+) noexcept nogil:
+    cdef int size = RTP_HEADER + 4 * view.csrc_count
+    cdef int elements = -1
+    marks.transport_cc = 0
+    marks.abs_send_time = 0
+    if plan.own_fits and capacity >= LARGEST_HEADER:
+        elements = _write_one_byte(plan, view, now, out, size, marks)
+    if elements < 0:
+        return _write_any(plan, view, payload_type, seq, timestamp, ssrc, now, out, capacity, marks)
+    _write_fixed(view, elements > 0, payload_type, seq, timestamp, ssrc, out)
+    return size + elements
+
+
+cdef inline int _write_one_byte(
+    const HeaderPlan* plan, const PacketView* view, int64_t now, uint8_t* out, int size, HeaderMarks* marks,
+) noexcept nogil:
+    # The extension behind `size` bytes of header, in one pass. Its bytes; -1: an element needs the two-byte form.
+    cdef uint8_t* own = out + size + 4
+    cdef uint8_t* at = own + plan.own_size
+    cdef const ExtElement* element
+    cdef uint8_t id
+    cdef int i, words
+    memcpy(own, plan.own, OWN_SIZE)
+    if plan.copies:
+        for i in range(view.extension_count):
+            element = &view.extensions[i]
+            id = plan.extension_ids[element.id]
+            if id:
+                if id > 14 or element.size == 0 or element.size > 16:
+                    return -1
+                at = _element(at, False, id, element.size)
+                memcpy(at, element.data, element.size)
+                at += element.size
+    if at == own:
+        return 0
+    if plan.own_abs_send_time:
+        marks.abs_send_time = <uint16_t>(size + 4 + plan.own_abs_send_time)
+        store_u24(own + plan.own_abs_send_time, abs_send_time(now))
+    if plan.own_transport_cc:
+        marks.transport_cc = <uint16_t>(size + 4 + plan.own_transport_cc)
+    # Padding to whole words; the header fits with more room than that.
+    at[0] = at[1] = at[2] = 0
+    words = <int>(at - own + 3) >> 2
+    store_u16(out + size, ONE_BYTE_PROFILE)
+    store_u16(out + size + 2, <uint16_t>words)
+    return 4 + 4 * words
+
+
+cdef int _write_any(
+    const HeaderPlan* plan, const PacketView* view, uint8_t payload_type, uint16_t seq, uint32_t timestamp,
+    uint32_t ssrc, int64_t now, uint8_t* out, Py_ssize_t capacity, HeaderMarks* marks,
+) noexcept nogil:
+    # Either form, measured before a byte is written.
+    cdef bint two_byte
+    cdef Py_ssize_t elements = _measure_elements(plan, view, &two_byte)
+    cdef Py_ssize_t padded = (elements + 3) & ~<Py_ssize_t>3
+    cdef Py_ssize_t size = RTP_HEADER + 4 * view.csrc_count
+    cdef Py_ssize_t total = size + (4 + padded if elements else 0)
+    if total > capacity:
+        return -1
+    _write_fixed(view, elements != 0, payload_type, seq, timestamp, ssrc, out)
     if elements:
         store_u16(out + size, TWO_BYTE_PROFILE if two_byte else ONE_BYTE_PROFILE)
         store_u16(out + size + 2, <uint16_t>(padded >> 2))

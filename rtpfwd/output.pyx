@@ -1,9 +1,7 @@
 """The ways out of the plane, each with its bound."""
 
-from libc.stdint cimport uint16_t
 from libc.string cimport memcpy, memset
 
-from rtpfwd.cursor cimport store_u16
 from rtpfwd.srtp cimport SRTP_OK, SrtpJob, srtp_protect_jobs, srtp_protect_rtcp
 from rtpfwd.state cimport (
     DATAGRAM_SIZE,
@@ -14,7 +12,6 @@ from rtpfwd.state cimport (
     JOB_SLOTS,
     NO_GENERATION,
     OUT_OTHER,
-    OUT_SLOTS,
     Outgoing,
     QUEUED_BYTES,
     REMOTE_LEARNED,
@@ -22,18 +19,7 @@ from rtpfwd.state cimport (
     drop,
 )
 from rtpfwd.tables cimport TCP, address_get, pool_get
-from rtpfwd.types cimport DROP_HANDOFF_FULL, DROP_SRTP_PROTECT, DROP_TRANSMIT_FULL
-
-
-cdef int out_room(PlaneState* s) noexcept nogil:
-    return OUT_SLOTS - s.out_count
-
-
-cdef uint8_t* out_slot(PlaneState* s) noexcept nogil:
-    if s.out_count >= OUT_SLOTS:
-        drop(s, DROP_TRANSMIT_FULL)
-        return NULL
-    return s.areas[s.area][s.out_count].data
+from rtpfwd.types cimport DROP_HANDOFF_FULL, DROP_NO_REMOTE, DROP_SRTP_PROTECT, DROP_TRANSMIT_FULL
 
 
 cdef Queued* _queue_push(Queue* queue, int socket, const Endpoint* address, const uint8_t* data, int size) noexcept nogil:
@@ -80,28 +66,27 @@ cdef void fifo_pop(PlaneState* s) noexcept nogil:
     _queue_pop(&s.fifo)
 
 
-cdef bint can_send(const Transport* t) noexcept nogil:
-    return t.has_remote and (not t.srtp or t.send_keys != NULL)
+cdef inline bint _to_area(const PlaneState* s, const Transport* t) noexcept nogil:
+    return s.has_lane and t.remote.protocol != TCP
 
 
-cdef void finish_header(Transport* t, uint8_t* packet, const HeaderMarks* marks) noexcept nogil:
-    if marks.transport_cc:
-        store_u16(packet + marks.transport_cc, <uint16_t>t.twcc_seq)
-        t.twcc_seq += 1
+cdef inline void _add_to_area(PlaneState* s, const Transport* t, int size, OutKind kind) noexcept nogil:
+    cdef Outgoing* out = &s.areas[s.area][s.out_count]
+    out.data = s.out_at
+    out.size = size
+    out.kind = kind
+    out.socket = t.remote_socket
+    out.to = t.remote
+    s.out_count += 1
+    s.out_at += size
 
 
 cdef bint out_commit(PlaneState* s, Transport* t, int size, int kind) noexcept nogil:
-    cdef Outgoing* out = &s.areas[s.area][s.out_count]
-    if t.remote.protocol == TCP or not s.has_lane:
-        if not _fifo_push(s, t, out.data, size):
-            drop(s, DROP_TRANSMIT_FULL)
-            return False
-    else:
-        out.size = size
-        out.kind = kind
-        out.socket = t.remote_socket
-        out.to = t.remote
-        s.out_count += 1
+    if _to_area(s, t):
+        _add_to_area(s, t, size, <OutKind>kind)
+    elif not _fifo_push(s, t, s.out_at, size):
+        drop(s, DROP_TRANSMIT_FULL)
+        return False
     s.counters.sent_packets += 1
     s.counters.sent_bytes += size
     t.sent_packets += 1
@@ -109,36 +94,62 @@ cdef bint out_commit(PlaneState* s, Transport* t, int size, int kind) noexcept n
     return True
 
 
+cdef void run_begin(PlaneState* s, MediaRun* run, Transport* t, SrtpSender* sender, OutKind kind) noexcept nogil:
+    run.transport = t
+    run.sender = sender
+    run.kind = kind
+    run.to_area = _to_area(s, t)
+    run.trailer = 0
+    run.reason = 0
+    run.packets = 0
+    run.bytes = 0
+    if not can_send(t):
+        run.reason = DROP_NO_REMOTE
+    elif t.srtp and sender.keys != NULL:
+        run.trailer = sender.keys.tag_size
+
+
 cdef int out_commit_media(
-    PlaneState* s, Transport* t, SrtpSender* sender, int kind, int header_size, const uint8_t* payload, int payload_size,
+    PlaneState* s, MediaRun* run, int header_size, const uint8_t* payload, int payload_size
 ) noexcept nogil:
-    cdef uint8_t* packet = s.areas[s.area][s.out_count].data
-    cdef SrtpJob* job = &s.jobs[s.job_count]
-    cdef int size = header_size + payload_size
-    if not t.srtp:
-        memcpy(packet + header_size, payload, payload_size)
-    else:
-        if sender.keys == NULL:
-            return DROP_SRTP_PROTECT
-        job.sender = sender
+    cdef SrtpJob* job
+    cdef int size = header_size + payload_size + run.trailer
+    if run.trailer:
+        job = &s.jobs[s.job_count]
+        job.sender = run.sender
         job.payload = payload
-        job.packet = packet
+        job.packet = s.out_at
         job.header_size = header_size
         job.payload_size = payload_size
-        size += sender.keys.tag_size
-        if t.remote.protocol == TCP or not s.has_lane:
+        if run.to_area:
+            s.job_out[s.job_count] = s.out_count
+            s.job_count += 1
+        else:
             # It is copied to the FIFO at once.
             srtp_protect_jobs(job, 1)
             if job.status != SRTP_OK:
                 return DROP_SRTP_PROTECT
-        else:
-            s.job_out[s.job_count] = s.out_count
-            s.job_count += 1
-    if not out_commit(s, t, size, kind):
+    elif run.transport.srtp:
+        return DROP_SRTP_PROTECT
+    else:
+        memcpy(s.out_at + header_size, payload, payload_size)
+    if run.to_area:
+        _add_to_area(s, run.transport, size, run.kind)
+        if s.job_count == JOB_SLOTS:
+            out_protect(s)
+    elif not _fifo_push(s, run.transport, s.out_at, size):
+        drop(s, DROP_TRANSMIT_FULL)
         return OUT_COUNTED
-    if s.job_count == JOB_SLOTS:
-        out_protect(s)
+    run.packets += 1
+    run.bytes += size
     return 0
+
+
+cdef void run_end(PlaneState* s, const MediaRun* run) noexcept nogil:
+    s.counters.sent_packets += run.packets
+    s.counters.sent_bytes += run.bytes
+    run.transport.sent_packets += run.packets
+    run.transport.sent_bytes += run.bytes
 
 
 cdef void out_protect(PlaneState* s) noexcept nogil:
@@ -153,8 +164,7 @@ cdef void out_protect(PlaneState* s) noexcept nogil:
 
 
 cdef bint out_commit_rtcp(PlaneState* s, Transport* t, SrtpSession session, int size) noexcept nogil:
-    cdef uint8_t* data = s.areas[s.area][s.out_count].data
-    if t.srtp and srtp_protect_rtcp(session, data, &size) != SRTP_OK:
+    if t.srtp and srtp_protect_rtcp(session, s.out_at, &size) != SRTP_OK:
         drop(s, DROP_SRTP_PROTECT)
         return False
     if not out_commit(s, t, size, OUT_OTHER):

@@ -64,7 +64,7 @@ cdef inline bint _is_ours(const Rewriter* r, const PacketView* view) noexcept no
 
 # The three things that happen to a packet.
 
-cdef int rewriter_forward(
+cdef int rewriter_forward_other(
     Rewriter* r, const PacketView* view, bint is_switch, int64_t now, Rewritten* out) noexcept nogil:
     cdef int64_t seq = view.ext_seq
     cdef int64_t number

@@ -3,7 +3,7 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from rtpfwd.header cimport HeaderMarks, HeaderPlan
-from rtpfwd.rate cimport RateMeter
+from rtpfwd.rate cimport RateMeter, rate_add
 from rtpfwd.recv_stream cimport RecvStream
 from rtpfwd.rtcp cimport ReportBlock, Writer
 from rtpfwd.types cimport PacketView
@@ -59,9 +59,35 @@ cdef int send_stream_init(
 ) noexcept nogil
 cdef void send_stream_free(SendStream* s) noexcept nogil
 
-# One media packet was sent. `size` is its RTP size in bytes, before SRTP.
-cdef void send_stream_sent(
-    SendStream* s, const PacketView* view, uint16_t seq, uint32_t timestamp, int size, int64_t now) noexcept nogil
+# One media packet was sent: what is kept of it. send_stream_count counts it, with others.
+cdef inline void send_stream_record(
+    SendStream* s, const PacketView* view, uint16_t seq, uint32_t timestamp
+) noexcept nogil:
+    cdef Sent* entry
+    if view.ext_seq > s.newest_in:
+        s.newest_in = view.ext_seq
+    if s.sent != NULL:
+        entry = &s.sent[seq & s.mask]
+        entry.in_seq = <uint32_t>view.ext_seq
+        entry.timestamp = timestamp
+        entry.seq = seq
+        entry.times = 1
+
+# So many media packets were sent: `bytes` of RTP before SRTP, `octets` of them payload.
+cdef inline void send_stream_count(
+    SendStream* s, uint32_t packets, uint32_t bytes, uint32_t octets, int64_t now
+) noexcept nogil:
+    s.packets += packets
+    s.bytes += bytes
+    s.octets += octets
+    rate_add(&s.rate, bytes, now)
+
+# Both for one packet. `size` is its RTP size in bytes, before SRTP.
+cdef inline void send_stream_sent(
+    SendStream* s, const PacketView* view, uint16_t seq, uint32_t timestamp, int size, int64_t now
+) noexcept nogil:
+    send_stream_record(s, view, seq, timestamp)
+    send_stream_count(s, 1, size, view.payload_size, now)
 
 # The viewer asks for `seq`. True: take *in_seq, the producer's ext_seq, from its history; then send_stream_write_rtx.
 # False: never sent, too long ago, sent so lately that it is still on the way, or sent MAX_TIMES.

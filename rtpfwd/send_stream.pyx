@@ -41,23 +41,6 @@ cdef void send_stream_free(SendStream* s) noexcept nogil:
     s.sent = NULL
 
 
-cdef void send_stream_sent(
-    SendStream* s, const PacketView* view, uint16_t seq, uint32_t timestamp, int size, int64_t now) noexcept nogil:
-    cdef Sent* entry
-    s.packets += 1
-    s.bytes += size
-    s.octets += view.payload_size
-    rate_add(&s.rate, size, now)
-    if view.ext_seq > s.newest_in:
-        s.newest_in = view.ext_seq
-    if s.sent != NULL:
-        entry = &s.sent[seq & s.mask]
-        entry.in_seq = <uint32_t>view.ext_seq
-        entry.timestamp = timestamp
-        entry.seq = seq
-        entry.times = 1
-
-
 # Retransmission
 
 cdef bint send_stream_nacked(SendStream* s, uint16_t seq, int64_t now, int64_t* in_seq) noexcept nogil:

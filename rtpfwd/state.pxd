@@ -233,8 +233,8 @@ cdef enum OutKind:              # what is dropped first when a socket takes no m
 
 
 cdef struct Outgoing:
-    uint8_t* data               # DATAGRAM_SIZE bytes
-    int32_t size                # 0: nothing to send after all
+    uint8_t* data
+    int32_t size                # bytes; 0: nothing to send after all
     int32_t kind                # OutKind
     int32_t socket
     Endpoint to
@@ -328,7 +328,8 @@ cdef struct PlaneState:
     Consumer* fan_consumer      # the next consumer of it
     # Out of the plane. The lane sends from one area while the other fills.
     Outgoing* areas[2]
-    uint8_t* area_data
+    uint8_t* area_data          # OUT_SLOTS x DATAGRAM_SIZE bytes for each; datagrams lie in it without gaps
+    uint8_t* out_at             # where the next one goes
     int area                    # the one that fills
     int32_t out_count
     SrtpJob jobs[JOB_SLOTS]     # media written to the area and not protected yet; none while the plane is unlocked

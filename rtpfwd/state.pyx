@@ -27,7 +27,6 @@ cdef int _queue_open(Queue* queue, uint32_t capacity) noexcept nogil:
 
 
 cdef int _buffers_open(PlaneState* s) noexcept nogil:
-    cdef int index
     s.pending = <Pending*>calloc(PENDING_SLOTS, sizeof(Pending))
     s.areas[0] = <Outgoing*>calloc(OUT_SLOTS, sizeof(Outgoing))
     s.areas[1] = <Outgoing*>calloc(OUT_SLOTS, sizeof(Outgoing))
@@ -37,9 +36,7 @@ cdef int _buffers_open(PlaneState* s) noexcept nogil:
     if packet_pool_open(&s.own_packets, PENDING_SLOTS, DATAGRAM_SIZE):
         return -1
     s.packets = &s.own_packets
-    for index in range(OUT_SLOTS):
-        s.areas[0][index].data = s.area_data + <size_t>index * DATAGRAM_SIZE
-        s.areas[1][index].data = s.area_data + <size_t>(OUT_SLOTS + index) * DATAGRAM_SIZE
+    s.out_at = s.area_data
     return 0 if _queue_open(&s.fifo, FIFO_SLOTS) == 0 and _queue_open(&s.handoff, HANDOFF_SLOTS) == 0 else -1
 
 

@@ -2,6 +2,7 @@
 # the hash is keyed with the plane's seed.
 
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy
 
 cdef enum:
     UDP = 0
@@ -52,7 +53,16 @@ cdef struct Pool:       # slot index to object, with a generation for each slot 
     uint32_t top        # no slot at or beyond was ever used
 
 
-cdef bint same_endpoint(const Endpoint* a, const Endpoint* b) noexcept nogil
+cdef inline bint same_endpoint(const Endpoint* a, const Endpoint* b) noexcept nogil:
+    # 20 bytes, as words.
+    cdef uint64_t x[2]
+    cdef uint64_t y[2]
+    cdef uint32_t last_x, last_y
+    memcpy(x, a, 16)
+    memcpy(y, b, 16)
+    memcpy(&last_x, <const uint8_t*>a + 16, 4)
+    memcpy(&last_y, <const uint8_t*>b + 16, 4)
+    return not (x[0] ^ y[0] | x[1] ^ y[1] | last_x ^ last_y)
 
 # 0, or -1 when there is no memory. Limits are entries; the tables are at most half full.
 cdef int address_table_open(AddressTable* table, uint32_t limit, uint64_t seed) noexcept nogil

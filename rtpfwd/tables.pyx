@@ -1,7 +1,7 @@
 """Fixed-capacity look-ups: linear probing, deletion by shifting back, so that no tombstones gather."""
 
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcpy
 
 
 cdef inline uint64_t _mix(uint64_t value, uint64_t seed) noexcept nogil:
@@ -16,10 +16,6 @@ cdef uint32_t _entries(uint32_t limit) noexcept nogil:
     while entries < 2 * limit:
         entries *= 2
     return entries
-
-
-cdef bint same_endpoint(const Endpoint* a, const Endpoint* b) noexcept nogil:
-    return memcmp(a, b, sizeof(Endpoint)) == 0
 
 
 cdef inline uint32_t _address_home(const AddressTable* table, int socket, const Endpoint* address) noexcept nogil:

@@ -28,6 +28,7 @@ from rtpfwd.state cimport (
     HISTORY_AGE_MS,
     MS,
     NACK_TICK_MS,
+    OUT_SLOTS,
     Producer,
     REPORT_MS,
     Transport,
@@ -52,6 +53,7 @@ cdef int plane_collect(PlaneState* s, int64_t now, Outgoing** out) noexcept nogi
     count = s.out_count
     out[0] = s.areas[s.area]
     s.area = 1 - s.area
+    s.out_at = s.area_data + <size_t>s.area * OUT_SLOTS * DATAGRAM_SIZE
     s.out_count = 0
     return count
 
