@@ -129,6 +129,13 @@ class _Newcomers:
         self._room = room
         self._publisher = publisher
 
+    async def come_all(self, count: int, seconds: float, seed: int) -> None:
+        """So many, at random times within so many seconds."""
+        rng = random.Random(seed)
+        async with trio.open_nursery() as storm:
+            for _ in range(count):
+                storm.start_soon(self.come, rng.uniform(0, seconds))
+
     async def come(self, delay: float) -> None:
         """After so many seconds."""
         await trio.sleep(delay)
@@ -200,10 +207,7 @@ async def _storm(
         before, ours, begun = thread_times(node.pid), thread_times(os.getpid()), monotonic_ns()
         crowd.handshakes.clear()
         newcomers = _Newcomers(crowd, other, host)
-        rng = random.Random(seed)
-        async with trio.open_nursery() as storm:
-            for _ in range(settings.newcomers):
-                storm.start_soon(newcomers.come, rng.uniform(0, settings.seconds))
+        await newcomers.come_all(settings.newcomers, settings.seconds, seed)
         took = monotonic_ns() - begun
         delays = delay_figures(call.take_delays())
         server = cpu_use(node.pid, before, thread_times(node.pid))
