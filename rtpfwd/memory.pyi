@@ -12,5 +12,5 @@ def memory_report(plane: Plane) -> dict[str, dict[str, int]]:
     consumers: count, structs, sent_rings (what can be asked for again).
     sizes: of one struct each.
 
-    libsrtp's sessions and Python's objects are not in it. The lock is held for as long as it takes.
+    libsrtp's sessions, SRTP's keys and Python's objects are not in it. The lock is held for as long as it takes.
     """

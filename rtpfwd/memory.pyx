@@ -1,6 +1,6 @@
 """What the structs of a plane occupy, summed as they were allocated. See memory.pyi.
 
-SRTP sessions of libsrtp and Python's own objects are not in it: who owns them does not say how large they are.
+SRTP sessions of libsrtp, SRTP's keys and Python's own objects are not in it: they belong to others.
 """
 
 from libc.stdint cimport int32_t, uint8_t, uint32_t

@@ -23,6 +23,9 @@ def between_fences(sending: SrtpPolicy, receiving: SrtpPolicy, reference: SrtpPo
     How many packets. AssertionError when one differs from the reference; a read or write outside ends the process.
     """
 
+def opens_libsrtp(sending: SrtpPolicy, receiving: SrtpPolicy) -> tuple[bool, bool]:
+    """Whether (the sender of RTCP, the receiver of everything) have a session of libsrtp."""
+
 def last_packets(policy: SrtpPolicy, packet: bytes, index: int, count: int) -> list[bytes | None]:
     """What a native sender that has used `index` under the packet's SSRC makes of it, `count` times. None: failed."""
 

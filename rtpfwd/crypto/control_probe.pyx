@@ -226,6 +226,11 @@ def between_fences(SrtpPolicy sending not None, SrtpPolicy receiving not None, S
     return number
 
 
+def opens_libsrtp(SrtpPolicy sending not None, SrtpPolicy receiving not None):
+    cdef Ends ends = Ends([sending], [receiving])
+    return ends.sessions[0].session != NULL, ends.receivers[0].session != NULL
+
+
 def last_packets(SrtpPolicy policy not None, bytes packet not None, uint32_t index, int count):
     cdef Ends ends = Ends([policy], [])
     cdef uint8_t buffer[ROOM]
