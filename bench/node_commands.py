@@ -18,7 +18,6 @@ from google.protobuf.message import Message
 from protos import media_pb2 as pb
 from protos.control import MediaNode
 from rtpfwd.memory import memory_report
-from rtpfwd.plane import Plane
 from server.control import convert
 from server.node import NodeHandle
 from server.rtc import uris
@@ -147,8 +146,7 @@ async def populate(node: MediaNode, consumers: int, transports: int, seed: int) 
 def memory(node: NodeHandle) -> dict[str, Any]:
     """The process's memory and the exact share of each plane, bytes. Garbage is collected first."""
     gc.collect()
-    planes = [one for one in gc.get_objects() if isinstance(one, Plane)]
-    return {"process": process_memory("self"), "planes": [memory_report(plane) for plane in planes]}
+    return {"process": process_memory("self"), "planes": [memory_report(plane) for plane in node.planes]}
 
 
 def process_memory(pid: str) -> dict[str, int]:

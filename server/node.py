@@ -40,6 +40,7 @@ class NodeHandle:
     ports: tuple[int, ...]  # by lane: the UDP port, and the TCP port of the same number
     addresses: tuple[str, ...]  # that the ICE candidates name, best first
     collector: MediaCollector
+    planes: tuple[Plane, ...]  # by lane: to look at their memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,9 @@ async def serve_node(
     drive = Drive(core, shells, watchers.publish)
     sockets = LaneSockets(shells, config.listen_host, config.socket_buffer_bytes, addresses[0] if addresses else "")
     node = LocalNode(drive, watchers, sockets, node_id=config.node_id or secrets.token_hex(8), version=__version__)
-    handle = NodeHandle(node, tuple(bound.port for bound in bounds), addresses, MediaCollector(core, shells))
+    handle = NodeHandle(
+        node, tuple(bound.port for bound in bounds), addresses, MediaCollector(core, shells), tuple(planes)
+    )
     await _serve(shells, drive, handle, task_status)
 
 
