@@ -252,7 +252,7 @@ cdef int _take(PlaneState* s, Transport* t, Pending* pending, int64_t now) noexc
     if p.paused:
         return DROP_PRODUCER_PAUSED
     if e.stream.missing_count:
-        schedule(s, max(recv_stream_next_timeout(&e.stream), s.last_turn + <int64_t>NACK_TICK_MS * MS))
+        schedule(s, e.producer.transport, max(recv_stream_next_timeout(&e.stream), s.last_turn + <int64_t>NACK_TICK_MS * MS))
     if not e.announced:
         e.announced = tell_stream_started(s, p.slot, e.index, e.ssrc) == 0
     e.heard = now
@@ -278,7 +278,7 @@ cdef void _record_arrival(PlaneState* s, Transport* t, Producer* p, PacketView* 
     if twcc_receive(&t.twcc, load_u16(element.data), now):
         t.twcc.due = now
     if t.twcc.due >= 0:
-        schedule(s, max(t.twcc.due, s.last_turn + <int64_t>NACK_TICK_MS * MS))
+        schedule(s, t, max(t.twcc.due, s.last_turn + <int64_t>NACK_TICK_MS * MS))
 
 
 # Which encoding an unknown SSRC belongs to: the slow path, once per stream.

@@ -58,7 +58,7 @@ cdef void _send_now(PlaneState* s, Encoding* e, int64_t now) noexcept nogil:
     e.keyframe_waiting = True
     e.keyframe_fresh = False
     e.keyframe_due = now + <int64_t>KEYFRAME_REPEAT_MS * MS
-    schedule(s, e.keyframe_due)
+    schedule(s, e.producer.transport, e.keyframe_due)
     if e.producer.is_mirror:
         # Its own plane asks the publisher, and merges with what others want.
         if link_keyframe(s, e, now):
@@ -87,7 +87,7 @@ cdef void request_keyframe(PlaneState* s, Encoding* e, int64_t now) noexcept nog
         e.keyframe_waiting = True
         e.keyframe_fresh = True
         e.keyframe_due = allowed
-        schedule(s, allowed)
+        schedule(s, e.producer.transport, allowed)
 
 
 cdef Encoding* _wanted(Consumer* c) noexcept nogil:
@@ -136,7 +136,7 @@ cdef void keyframe_tick(PlaneState* s, Encoding* e, int64_t now) noexcept nogil:
     if not e.keyframe_waiting:
         return
     if now < e.keyframe_due:
-        schedule(s, e.keyframe_due)
+        schedule(s, e.producer.transport, e.keyframe_due)
     elif e.producer.paused or not (e.keyframe_fresh or _somebody_waits(e)):
         e.keyframe_waiting = False
     else:

@@ -49,9 +49,14 @@ cdef enum:
     HISTORY_AGE_MS = 2000
     NACK_TICK_MS = 10           # NACKs go out at most this often
     REPORT_MS = 1000            # sender and receiver reports; each interval is 0.5 to 1.5 of it
+    REPORT_TICK_MS = 10         # they are due at multiples of it, so that those of many viewers share a turn
     KEYFRAME_INTERVAL_MS = 500  # between two keyframe requests for one encoding
     KEYFRAME_REPEAT_MS = 1000   # while someone waits and none comes
     SILENT_MS = 1000            # behind its siblings: then an encoding is not asked for keyframes
+
+cdef inline int64_t on_report_tick(int64_t at) noexcept nogil:
+    # The first time to report that is not before `at`.
+    return (at + <int64_t>REPORT_TICK_MS * MS - 1) // (<int64_t>REPORT_TICK_MS * MS) * (<int64_t>REPORT_TICK_MS * MS)
 
 cdef enum Direction:            # part of the key of the SSRC look-up
     RECEIVED = 0
@@ -314,6 +319,7 @@ cdef struct PlaneState:
     Slab slab
     int64_t now                 # ns, the latest time told: what rates in the stats are measured at
     int64_t due                 # ns of the next handle_timeout; -1: none
+    int64_t* dues               # ns when each transport is to be looked at, by slot; INT64_MAX: never. One more for link_transport
     int64_t last_turn           # ns of the last handle_timeout that did something
     # Between the stages.
     PacketPool* packets         # buffers of what is received: own_packets, or the group's
@@ -382,7 +388,8 @@ cdef inline bint has_viewers(const Producer* p) noexcept nogil:
 cdef inline void drop(PlaneState* s, int reason) noexcept nogil:
     s.drops[reason] += 1
 
-cdef inline void schedule(PlaneState* s, int64_t at) noexcept nogil:
-    # The plane wants handle_timeout at this time, in ns, or earlier.
+cdef inline void schedule(PlaneState* s, const Transport* t, int64_t at) noexcept nogil:
+    # The transport is to be looked at by handle_timeout at this time, in ns, or earlier.
+    s.dues[t.slot] = min(s.dues[t.slot], at)
     if s.due < 0 or at < s.due:
         s.due = at

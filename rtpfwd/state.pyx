@@ -1,5 +1,6 @@
 """Opening, closing and locking the state of one plane."""
 
+from libc.stdint cimport INT64_MAX
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
@@ -43,6 +44,7 @@ cdef int _buffers_open(PlaneState* s) noexcept nogil:
 cdef PlaneState* plane_open(uint32_t max_transports, uint32_t max_streams, uint64_t seed) noexcept nogil:
     cdef PlaneState* s = <PlaneState*>calloc(1, sizeof(PlaneState))
     cdef int index
+    cdef uint32_t slot
     if s == NULL:
         return NULL
     pthread_mutex_init(&s.mutex, NULL)
@@ -50,13 +52,16 @@ cdef PlaneState* plane_open(uint32_t max_transports, uint32_t max_streams, uint6
     s.random = seed
     s.max_streams = max_streams
     s.due = -1
+    s.dues = <int64_t*>calloc(max_transports + 1, sizeof(int64_t))
+    s.link_transport.slot = max_transports
     s.fan_first = -1
     s.wake_fd = -1
     for index in range(ANY_SOCKETS):
         s.any_sockets[index] = -1
     seed = (<uint64_t>next_random(s) << 32) | next_random(s)
     if (
-        slab_init(&s.slab, STORED_SIZE, CHUNK_SLOTS, MAX_STORED)
+        s.dues == NULL
+        or slab_init(&s.slab, STORED_SIZE, CHUNK_SLOTS, MAX_STORED)
         or slab_grow(&s.slab)
         or pool_open(&s.transports, max_transports)
         or pool_open(&s.producers, max_streams)
@@ -68,6 +73,8 @@ cdef PlaneState* plane_open(uint32_t max_transports, uint32_t max_streams, uint6
     ):
         plane_close(s)
         return NULL
+    for slot in range(max_transports + 1):
+        s.dues[slot] = INT64_MAX
     return s
 
 
@@ -78,6 +85,7 @@ cdef void plane_close(PlaneState* s) noexcept nogil:
     pool_close(&s.consumers)
     address_table_close(&s.addresses)
     word_table_close(&s.streams)
+    free(s.dues)
     free(s.pending)
     packet_pool_close(&s.own_packets)
     free(s.areas[0])
@@ -149,5 +157,5 @@ cdef void drop_from(PlaneState* s, Transport* t, int reason) noexcept nogil:
 
 
 cdef void begin_reports(PlaneState* s, Transport* t, int64_t now) noexcept nogil:
-    t.next_report = now + <int64_t>(next_random(s) % REPORT_MS) * MS
-    schedule(s, t.next_report)
+    t.next_report = on_report_tick(now + <int64_t>(next_random(s) % REPORT_MS) * MS)
+    schedule(s, t, t.next_report)

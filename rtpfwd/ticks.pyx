@@ -1,10 +1,11 @@
 """Timers: NACKs, keyframe requests, transport-wide feedback, and the periodic reports (RFC 3550 section 6).
 
-One deadline for the whole plane. When it is reached every transport is looked at once, and each part says when it wants
-to be looked at again. NACKs set the pace: at most one such turn every NACK_TICK_MS, and none when nothing is missing.
+One deadline for each transport, all of them side by side (PlaneState.dues), and the earliest for the plane. When it is
+reached those transports are looked at whose time has come, and each part says when it wants to be looked at again. NACKs
+set the pace: at most one such turn every NACK_TICK_MS, and none when nothing is missing.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport INT64_MAX, uint8_t, uint16_t, uint32_t
 
 from rtpfwd.cursor cimport Writer, writer_init, writer_size
 from rtpfwd.fanout cimport fan_out
@@ -34,6 +35,7 @@ from rtpfwd.state cimport (
     Transport,
     has_viewers,
     next_random,
+    on_report_tick,
     schedule,
 )
 from rtpfwd.twcc cimport twcc_write
@@ -81,18 +83,35 @@ cdef void plane_timeout(PlaneState* s, int64_t now) noexcept nogil:
     s.last_turn = now
     if slab_wants_growth(&s.slab):
         slab_grow(&s.slab)
-    _tick_producers(s, &s.link_transport, now)
+    if _take_due(s, s.link_transport.slot, now):
+        _tick_producers(s, &s.link_transport, now)
     for slot in range(s.transports.top):
-        t = <Transport*>s.transports.items[slot]
-        if t == NULL:
-            continue
-        _tick_producers(s, t, now)
-        _tick_feedback(s, t, now)
-        if t.next_report and now >= t.next_report:
-            _report(s, t, now)
-            t.next_report = now + <int64_t>(REPORT_MS // 2 + next_random(s) % REPORT_MS) * MS
-        if t.next_report:
-            schedule(s, t.next_report)
+        # Nearly all are not: nothing of those transports is touched.
+        if _take_due(s, slot, now):
+            t = <Transport*>s.transports.items[slot]
+            if t != NULL:
+                _tick(s, t, now)
+
+
+cdef inline bint _take_due(PlaneState* s, uint32_t slot, int64_t now) noexcept nogil:
+    """Whether this transport is to be looked at; if not, its time counts for the next turn."""
+    cdef int64_t due = s.dues[slot]
+    if due <= now:
+        s.dues[slot] = INT64_MAX
+        return True
+    if due != INT64_MAX and (s.due < 0 or due < s.due):
+        s.due = due
+    return False
+
+
+cdef void _tick(PlaneState* s, Transport* t, int64_t now) noexcept nogil:
+    _tick_producers(s, t, now)
+    _tick_feedback(s, t, now)
+    if t.next_report and now >= t.next_report:
+        _report(s, t, now)
+        t.next_report = on_report_tick(now + <int64_t>(REPORT_MS // 2 + next_random(s) % REPORT_MS) * MS)
+    if t.next_report:
+        schedule(s, t, t.next_report)
 
 
 cdef void _tick_producers(PlaneState* s, Transport* t, int64_t now) noexcept nogil:
@@ -128,7 +147,7 @@ cdef void _nack(PlaneState* s, Transport* t, Encoding* e, int64_t now) noexcept 
             request_keyframe(s, e, now)
     again = recv_stream_next_timeout(&e.stream)
     if again >= 0:
-        schedule(s, max(again, now + <int64_t>NACK_TICK_MS * MS))
+        schedule(s, t, max(again, now + <int64_t>NACK_TICK_MS * MS))
 
 
 cdef void _tick_feedback(PlaneState* s, Transport* t, int64_t now) noexcept nogil:
@@ -137,11 +156,11 @@ cdef void _tick_feedback(PlaneState* s, Transport* t, int64_t now) noexcept nogi
     if t.twcc.due < 0:
         return
     if now < t.twcc.due:
-        schedule(s, t.twcc.due)
+        schedule(s, t, t.twcc.due)
         return
     if not can_send(t) or not out_room(s):
         t.twcc.due = now + <int64_t>NACK_TICK_MS * MS
-        schedule(s, t.twcc.due)
+        schedule(s, t, t.twcc.due)
         return
     data = out_slot(s)
     writer_init(&w, data, DATAGRAM_SIZE - SRTP_TRAILER)
