@@ -8,6 +8,7 @@ import pytest
 
 from rtpfwd.params import CodecParams, SrtpProfile
 from tests.rtpfwd.plane_world import (
+    MS,
     TRANSPORT_CC,
     World,
     nack,
@@ -297,3 +298,24 @@ def test_outgoing_transport_wide_numbers_are_one_sequence_over_all_streams():
     world.send(viewer, nack(9, 0x2000, viewer.rtp[0].seq))
     numbers = [int.from_bytes(packet.extensions[7], "big") for packet in viewer.rtp]
     assert numbers == list(range(numbers[0], numbers[0] + 11))
+
+
+def test_reports_of_many_viewers_share_turns_and_each_has_its_own_time() -> None:
+    world = World()
+    publisher = world.end(1)
+    producer = world.video(publisher)
+    viewers = [world.end(10 + index) for index in range(20)]
+    for index, viewer in enumerate(viewers):
+        world.watch(viewer, producer, ssrc=0x2000 + 2 * index)
+    world.send(publisher, rtp(1, vp8(keyframe=True), ssrc=0x1000))
+    world.now += 1234567  # no multiple of anything
+    end = world.now + 10_000 * MS
+    while (due := world.plane.next_timeout()) is not None and due <= end:
+        world.now = max(world.now, due)
+        before = [len(viewer.took_rtcp(201)) for viewer in viewers]
+        world.plane.handle_timeout(world.now)
+        world.drain()
+        if due == world.now and [len(viewer.took_rtcp(201)) for viewer in viewers] != before:
+            assert world.now % (10 * MS) == 0
+    # Ten seconds at one report every 0.5 to 1.5 s, whoever else was due meanwhile.
+    assert all(6 <= len(viewer.took_rtcp(201)) <= 21 for viewer in viewers)
