@@ -3,23 +3,21 @@
 # The first check was built by server.rtc.stun and is kept as a template: another one differs in its transaction id, so in
 # its MESSAGE-INTEGRITY and FINGERPRINT (RFC 8489 sections 14.5 and 14.7), which are its last 32 bytes.
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint64_t
+
+from rtpfwd.stun cimport StunKey
+from rtpfwd.tables cimport Endpoint
 
 cdef enum:
     CHECK_ROOM = 640            # bytes of a check: a user name is at most 513
-    ANSWER_SIZE = 64            # bytes of an answer: header, address, integrity, fingerprint
-    PASSWORD_ROOM = 256
 
 
 cdef struct Checks:             # all zero: none
     uint8_t request[CHECK_ROOM] # with the latest transaction id
     int request_size
-    uint8_t remote_password[PASSWORD_ROOM]  # signs our requests and their answers
-    int remote_password_size
-    uint8_t own_password[PASSWORD_ROOM]     # signs the server's requests and our answers
-    int own_password_size
-    uint32_t server_address     # host order
-    int server_port
+    StunKey remote_key          # signs our requests and their answers
+    StunKey own_key             # signs the server's requests and our answers
+    Endpoint server             # IPv4
     uint64_t asked
     uint64_t answered           # of them, authentic and in time
     uint64_t served             # requests of the server that were answered
@@ -27,5 +25,5 @@ cdef struct Checks:             # all zero: none
 
 # Make the next request, ready to send, in checks.request. `random` gives eight bytes of the transaction id.
 cdef void checks_renew(Checks* checks, uint64_t random) noexcept nogil
-# One STUN datagram. The size of the answer written to `out` (ANSWER_SIZE), or 0 when there is nothing to say.
+# One STUN datagram. The size of the answer written to `out` (STUN_ANSWER), or 0 when there is nothing to say.
 cdef int checks_receive(Checks* checks, const uint8_t* data, int size, uint8_t* out) noexcept nogil

@@ -16,13 +16,15 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memmove, memset
 
 from bench.arrivals cimport Stream, Transport, stream_gaps
-from bench.checks cimport CHECK_ROOM, PASSWORD_ROOM, Checks
+from bench.checks cimport CHECK_ROOM, Checks
 from bench.loop cimport count_end, end_free, loop_counts, loop_run
 from bench.playout cimport LONGEST, PAST, Sent, Source, Step, source_close, source_play
 from bench.sending cimport consent_interval, next_random
 from bench.state cimport *
 from bench.timers cimport heap_remove, schedule
+from rtpfwd.cursor cimport store_u32
 from rtpfwd.srtp cimport SrtpPolicy, srtp_open, srtp_receiver_open, srtp_sender_open
+from rtpfwd.stun cimport STUN_HEADER, STUN_SIGNATURE, stun_key_init
 from rtpfwd.sys_linux cimport *
 
 
@@ -136,16 +138,16 @@ cdef class Load:
         cdef int64_t now
         if end.active:
             raise ValueError(f"remote end {number} is active already")
-        if len(request) > CHECK_ROOM or max(len(remote_password), len(own_password)) > PASSWORD_ROOM:
-            raise ValueError("these ICE credentials are too long")
+        if not STUN_HEADER + STUN_SIGNATURE <= len(request) <= CHECK_ROOM:
+            raise ValueError(f"a signed check has at most {CHECK_ROOM} bytes, not {len(request)}")
         self.policies[number] = (inbound, outbound)
         checks.request_size = <int>len(request)
         memcpy(checks.request, <const char*>request, len(request))
-        checks.remote_password_size = <int>len(remote_password)
-        memcpy(checks.remote_password, <const char*>remote_password, len(remote_password))
-        checks.own_password_size = <int>len(own_password)
-        memcpy(checks.own_password, <const char*>own_password, len(own_password))
-        checks.server_address, checks.server_port = server_address, server_port
+        stun_key_init(&checks.remote_key, <const uint8_t*><const char*>remote_password, len(remote_password))
+        stun_key_init(&checks.own_key, <const uint8_t*><const char*>own_password, len(own_password))
+        checks.server.family = 4
+        store_u32(checks.server.ip, server_address)
+        checks.server.port = <uint16_t>server_port
         with nogil:
             loop_enter(loop)
             end.own_ssrc = own_ssrc

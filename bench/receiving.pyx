@@ -6,12 +6,13 @@ from libc.string cimport memcpy
 from bench.arrivals cimport (
     ARRIVED_AGAIN, ARRIVED_DUPLICATE, ARRIVED_LATE, ARRIVED_REPAIRED, Arrived, Stream, stream_count, transport_count
 )
-from bench.checks cimport ANSWER_SIZE, checks_receive
+from bench.checks cimport checks_receive
 from bench.playout cimport Sent, Source
 from bench.sending cimport end_send, resend
 from bench.state cimport *
 from bench.timers cimport schedule
 from rtpfwd.srtp cimport SRTP_OK, srtp_unprotect, srtp_unprotect_rtcp
+from rtpfwd.stun cimport STUN_ANSWER
 from rtpfwd.sys_linux cimport *
 
 cdef extern from *:
@@ -116,9 +117,9 @@ cdef void take_datagram(Loop* loop, End* end, int number, uint8_t* data, int siz
 
 
 cdef void take_stun(Loop* loop, End* end, uint8_t* data, int size) noexcept nogil:
-    cdef uint8_t[ANSWER_SIZE] answer
+    cdef uint8_t[STUN_ANSWER] answer
     if checks_receive(&end.checks, data, size, answer):
-        end_send(loop, end, answer, ANSWER_SIZE)
+        end_send(loop, end, answer, STUN_ANSWER)
 
 
 cdef void take_rtp(Loop* loop, End* end, int number, uint8_t* data, int size, int64_t now) noexcept nogil:

@@ -22,6 +22,7 @@ from rtpfwd.state cimport (
     NO_PAYLOAD_TYPE,
     SENT_PACKETS,
 )
+from rtpfwd.stun cimport STUN_USERNAME, routine_check_free, stun_key_init
 from rtpfwd.sys_linux cimport AF_INET, AF_INET6, inet_ntop, inet_pton
 from rtpfwd.tables cimport TCP, UDP
 from rtpfwd.twcc cimport twcc_close
@@ -61,6 +62,27 @@ cdef tuple address_of(const Endpoint* endpoint):
     cdef char text[46]
     inet_ntop(AF_INET if endpoint.family == 4 else AF_INET6, endpoint.ip, text, sizeof(text))
     return "tcp" if endpoint.protocol == TCP else "udp", (<bytes>text).decode("ascii"), endpoint.port
+
+
+# ICE.
+
+cdef RoutineCheck* routine_from(object check) except NULL:
+    cdef RoutineCheck* made
+    cdef bytes username = check.username
+    cdef bytes password = check.password
+    if not 0 < len(username) <= STUN_USERNAME or not password:
+        raise ValueError(f"a check has a username of 1 to {STUN_USERNAME} bytes and a password")
+    if not isinstance(check.priority, int) or not 0 <= check.priority < 1 << 32:
+        raise ValueError(f"a check's priority is a number of 32 bits, not {check.priority!r}")
+    made = <RoutineCheck*>calloc(1, sizeof(RoutineCheck))
+    if made == NULL:
+        raise MemoryError
+    stun_key_init(&made.key, <const uint8_t*><const char*>password, len(password))
+    made.priority = check.priority
+    made.may_nominate = bool(check.may_nominate)
+    made.username_size = <int>len(username)
+    memcpy(made.username, <const char*>username, len(username))
+    return made
 
 
 # Checks shared by producers and consumers.
@@ -274,5 +296,6 @@ cdef void free_transport(Transport* t) noexcept:
     srtp_close(t.control)
     Py_XDECREF(t.policy_owner)      # last: the keys are its own
     twcc_close(&t.twcc)
+    routine_check_free(t.routine)
     free(t.admitted)
     free(t)

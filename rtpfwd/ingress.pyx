@@ -9,7 +9,7 @@ from rtpfwd.header cimport find_extension, is_rtcp, rtp_parse_untrusted, rtx_unw
 from rtpfwd.keyframes cimport keyframe_received, request_keyframe
 from rtpfwd.link cimport link_packet_take
 from rtpfwd.objects cimport find_stream, learn_ssrc
-from rtpfwd.output cimport hand_off, tell_remote_learned, tell_stream_started
+from rtpfwd.output cimport hand_off, out_commit, out_room, out_slot, tell_remote_learned, tell_stream_started
 from rtpfwd.rings cimport Packet, packet_let_go
 from rtpfwd.rtcp_in cimport receive_rtcp_untrusted
 from rtpfwd.recv_stream cimport recv_stream_next_timeout, recv_stream_receive, recv_stream_take_keyframe_wanted
@@ -24,6 +24,7 @@ from rtpfwd.state cimport (
     MS,
     NACK_TICK_MS,
     NO_PAYLOAD_TYPE,
+    OUT_OTHER,
     PENDING_SLOTS,
     Pending,
     Producer,
@@ -37,6 +38,7 @@ from rtpfwd.state cimport (
     has_viewers,
     schedule,
 )
+from rtpfwd.stun cimport NOT_ROUTINE, ROUTINE_NOMINATES, stun_routine_untrusted, stun_write_success
 from rtpfwd.tables cimport address_get, same_endpoint
 from rtpfwd.twcc cimport twcc_receive
 from rtpfwd.types cimport *
@@ -73,7 +75,11 @@ cdef void plane_receive(
     if source.port == 0:
         drop(s, DROP_UNKNOWN_SOURCE)    # nobody can be answered there
         return
-    if data[0] <= 3 or 20 <= data[0] <= 63:
+    if data[0] <= 3:
+        if not _answer_check(s, socket, source, data, size, now):
+            hand_off(s, socket, source, data, size)
+        return
+    if 20 <= data[0] <= 63:
         hand_off(s, socket, source, data, size)
         return
     if not 128 <= data[0] <= 191:
@@ -93,6 +99,32 @@ cdef void plane_receive(
         _receive_rtcp(s, t, socket, source, data, size, now)
     else:
         _receive_rtp(s, t, socket, source, data, size, now)
+
+
+cdef bint _answer_check(
+    PlaneState* s, int socket, const Endpoint* source, const uint8_t* data, int size, int64_t now
+) noexcept nogil:
+    """Whether this was the remote's routine check and is answered. Whatever else it may be, and what there is no room to
+    answer, is Python's."""
+    cdef int slot = address_get(&s.addresses, socket, source)
+    cdef int verdict
+    cdef Transport* t
+    if slot < 0:
+        return False
+    t = <Transport*>s.transports.items[slot]
+    if t.routine == NULL or not t.has_remote or t.remote_socket != socket or not same_endpoint(&t.remote, source):
+        return False
+    verdict = stun_routine_untrusted(t.routine, data, size) if out_room(s) else NOT_ROUTINE
+    if verdict == NOT_ROUTINE:
+        return False
+    size = stun_write_success(&t.routine.key, data, source, out_slot(s))
+    if not out_commit(s, t, size, OUT_OTHER):
+        return False
+    t.routine.answered_at = now
+    if verdict == ROUTINE_NOMINATES:
+        t.routine.nominated_at = now
+    s.counters.consent_checks_answered += 1
+    return True
 
 
 cdef bint _admit_ssrc(PlaneState* s, Transport* t, uint32_t ssrc) noexcept nogil:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 # One remote end: ("udp" or "tcp", IP literal, port). Never an IPv4-mapped IPv6 literal.
@@ -18,6 +18,16 @@ class SrtpProfile(enum.IntEnum):
 
     AES128_CM_SHA1_80 = 0x0001  # 16-byte key, 14-byte salt
     AEAD_AES_128_GCM = 0x0007  # 16-byte key, 12-byte salt
+
+
+@dataclass(frozen=True, slots=True)
+class IceCheck:
+    """What a check of a transport's remote says (RFC 8445 section 7.1) while nothing changes."""
+
+    username: bytes  # of both sides, "ours:theirs"; 513 bytes at most
+    password: bytes = field(repr=False)  # ours
+    priority: int  # 32 bits
+    may_nominate: bool  # with USE-CANDIDATE too, which then changes nothing either
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +86,13 @@ class ConsumerParams:
     cname: str = ""
     paused: bool = False
     selector: str = "passthrough"
+
+
+@dataclass(frozen=True, slots=True)
+class CongestionParams:
+    """Limits of the estimate of what a path carries. Bit/s, with IP and UDP headers."""
+
+    start_bps: int = 600_000
+    min_bps: int = 30_000
+    max_bps: int = 100_000_000
+    controller: str = "gcc"  # "gcc": the plane's own; "external": set_estimate alone decides

@@ -7,8 +7,8 @@ can't be right raises ValueError, a stale handle KeyError; neither changes anyth
 
 from collections.abc import Sequence
 
-from rtpfwd.events import PlaneEvent
-from rtpfwd.params import Address, ConsumerParams, Handle, ProducerParams, SrtpProfile
+from rtpfwd.events import AudioLevel, CongestionFigures, LayerRate, PlaneEvent
+from rtpfwd.params import Address, CongestionParams, ConsumerParams, Handle, IceCheck, ProducerParams, SrtpProfile
 
 def link_planes(planes: Sequence[Plane]) -> None:
     """Join the planes of one node, once, before a lane runs any of them; then each may mirror the others' producers."""
@@ -30,7 +30,16 @@ class Plane:
         valid RTP or RTCP packet becomes the remote and a RemoteLearned event says so."""
 
     def set_remote(self, transport: Handle, socket: int, address: Address | None) -> None:
-        """Where this transport sends. None stops it."""
+        """Where this transport sends. None stops it. Another one than before takes `set_ice` back."""
+
+    def set_ice(self, transport: Handle, check: IceCheck | None) -> None:
+        """Answer a STUN check that comes from the remote's address and says this and no more (MESSAGE-INTEGRITY and
+        FINGERPRINT right, nothing else that must be understood), as ICE would. Every other one goes to poll_handoff.
+        None: all do. The secret is wiped when it is replaced or the transport removed."""
+
+    def consent(self, transport: Handle) -> tuple[int, int]:
+        """When the last check was answered so, and the last with USE-CANDIDATE: monotonic ns, 0 when none was since
+        `set_ice`."""
 
     def remove_transport(self, transport: Handle) -> None:
         """With its producers and consumers, and the consumers of those producers."""
@@ -59,6 +68,38 @@ class Plane:
         """Merged and throttled with the other consumers' requests for the same stream."""
 
     def remove_consumer(self, consumer: Handle) -> None: ...
+
+    # Layers.
+    def set_target(self, consumer: Handle, spatial: int, temporal: int, now: int) -> None:
+        """What should flow, at most; (-1, -1): the best there is. The selector goes there at a switch point, and what
+        flows now goes on until then. Of a selector that has no layers it changes nothing."""
+
+    def layer_rates(self, producer: Handle) -> list[LayerRate]:
+        """One for each (spatial, temporal) layer of each encoding that was heard lately, ascending. Spatial counts the
+        encodings of a simulcast producer, and the layers within the stream of any other."""
+
+    def audio_levels(self) -> list[AudioLevel]:
+        """Of every audio producer of this plane that was heard since the last call."""
+
+    # Congestion control of what a transport sends.
+    def control_congestion(self, transport: Handle, params: CongestionParams, now: int) -> None:
+        """Estimate from now on what the path to this remote carries, or go on with new limits. EstimateChanged events
+        tell; what the transport sends is paced and probed by it."""
+
+    def set_estimate(self, transport: Handle, bps: int | None, now: int) -> None:
+        """The estimate of a controller outside, instead of the plane's own; None: the plane's own again."""
+
+    def set_wanted(self, transport: Handle, bps: int, now: int) -> None:
+        """What all of its consumers could use together: probing goes no further than a little above it."""
+
+    def watch_feedback(self, transport: Handle, *, on: bool) -> None:
+        """FeedbackReceived events, for a controller outside."""
+
+    def congestion(self, transport: Handle) -> CongestionFigures | None:
+        """None: not controlled."""
+
+    def set_receive_limit(self, transport: Handle, bps: int | None, now: int) -> None:
+        """What this remote may send us, told by REMB every second or sooner; None: not told."""
 
     # Datagrams, without a lane (virtual time, tests) or from TCP.
     def ingest(self, datagrams: Sequence[tuple[int, Address, bytes]], now: int) -> None:

@@ -19,6 +19,7 @@ from rtpfwd.convert cimport (
     free_producer,
     free_transport,
     producer_from,
+    routine_from,
 )
 from rtpfwd.events import RemoteLearned, StreamStarted
 from rtpfwd.fanout cimport fan_out
@@ -43,8 +44,9 @@ from rtpfwd.srtp cimport (
     srtp_receiver_open,
 )
 from rtpfwd.state cimport *
+from rtpfwd.stun cimport RoutineCheck, routine_check_free
 from rtpfwd.sys_linux cimport getentropy
-from rtpfwd.tables cimport Endpoint, Pool, pool_get
+from rtpfwd.tables cimport Endpoint, Pool, pool_get, same_endpoint
 from rtpfwd.ticks cimport plane_collect, plane_next_timeout, plane_take_links, plane_timeout
 from rtpfwd.twcc cimport twcc_init
 from rtpfwd.types cimport DROP_REASON_COUNT, DROP_TRANSMIT_FULL
@@ -282,6 +284,7 @@ cdef class Plane:
         cdef int number = _socket(socket)
         cdef bint known = address is not None
         cdef Endpoint endpoint
+        cdef RoutineCheck* old = NULL
         cdef Transport* t
         if known:
             endpoint_from(address, &endpoint)
@@ -289,12 +292,47 @@ cdef class Plane:
             plane_lock(self.state)
             t = <Transport*>_at(&self.state.transports, handle)
             if t != NULL:
+                if not (known and t.has_remote and t.remote_socket == number and same_endpoint(&t.remote, &endpoint)):
+                    old = t.routine
+                    t.routine = NULL
                 t.has_remote = known
                 if known:
                     t.remote = endpoint
                     t.remote_socket = number
             plane_unlock(self.state)
+            routine_check_free(old)
         _check(t != NULL, 0, transport, KIND_TRANSPORT)
+
+    def set_ice(self, transport, check):
+        cdef uint64_t handle = _number(transport, KIND_TRANSPORT)
+        cdef RoutineCheck* routine = routine_from(check) if check is not None else NULL
+        cdef RoutineCheck* old
+        cdef Transport* t
+        with nogil:
+            plane_lock(self.state)
+            t = <Transport*>_at(&self.state.transports, handle)
+            old = routine
+            if t != NULL:
+                old = t.routine
+                t.routine = routine
+            plane_unlock(self.state)
+            routine_check_free(old)
+        _check(t != NULL, 0, transport, KIND_TRANSPORT)
+
+    def consent(self, transport):
+        cdef uint64_t handle = _number(transport, KIND_TRANSPORT)
+        cdef int64_t answered = 0
+        cdef int64_t nominated = 0
+        cdef Transport* t
+        with nogil:
+            plane_lock(self.state)
+            t = <Transport*>_at(&self.state.transports, handle)
+            if t != NULL and t.routine != NULL:
+                answered = t.routine.answered_at
+                nominated = t.routine.nominated_at
+            plane_unlock(self.state)
+        _check(t != NULL, 0, transport, KIND_TRANSPORT)
+        return answered, nominated
 
     def remove_transport(self, transport):
         cdef uint64_t handle = _number(transport, KIND_TRANSPORT)

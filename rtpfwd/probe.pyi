@@ -7,6 +7,7 @@ reason's name. What does not fit into `capacity` gives None.
 from collections.abc import Iterable
 from typing import Any
 
+from rtpfwd.params import Address, IceCheck
 from rtpfwd.selector import Selector
 
 class Refused(ValueError):
@@ -44,6 +45,15 @@ def write_rtp(
     original_seq: int | None = None,
 ) -> tuple[bytes, int, int] | None:
     """`data` rewritten, and the offsets of its transport-cc and abs-send-time fields. With original_seq: as RTX."""
+
+def hmac_sha1(password: bytes, data: bytes) -> bytes:
+    """RFC 2104, as MESSAGE-INTEGRITY has it."""
+
+def stun_authentic(data: bytes, password: bytes) -> bool:
+    """Whether the first MESSAGE-INTEGRITY is right."""
+
+def answer_check(data: bytes, check: IceCheck, source: Address) -> bytes | None:
+    """What the plane answers to a routine check from there; None when it is none."""
 
 def parse_rtcp(data: bytes) -> list[dict[str, Any]]:
     """One dict for each RtcpItem, with its kind in lower case and the fields that rtcp.pxd gives it."""

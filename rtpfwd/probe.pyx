@@ -11,6 +11,7 @@ from libc.string cimport memcpy, memset
 from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_PRIVATE, PROT_NONE, PROT_READ, PROT_WRITE, mmap, mprotect, munmap
 
 from rtpfwd.codecs.describe cimport describe as _describe
+from rtpfwd.convert cimport endpoint_from, routine_from
 from rtpfwd.cursor cimport Writer, store_u16, writer_init, writer_size
 from rtpfwd.header cimport (
     HeaderMarks, HeaderPlan, header_plan_init, header_plan_map, header_plan_set_mid, is_rtcp, rtp_parse_untrusted,
@@ -38,6 +39,11 @@ from rtpfwd.slab cimport (
     History, Slab, history_free, history_init, history_store, history_view, slab_free,
     slab_grow, slab_init, slab_wants_growth,
 )
+from rtpfwd.stun cimport (
+    STUN_ANSWER_V6, RoutineCheck, StunKey, routine_check_free, stun_authentic_untrusted, stun_hmac,
+    stun_key_init, stun_routine_untrusted, stun_write_success,
+)
+from rtpfwd.tables cimport Endpoint
 from rtpfwd.types cimport DROP, SWITCH, PacketView
 
 cdef enum:
@@ -183,6 +189,36 @@ def write_rtp(
     if size < 0:
         return None
     return bytes(out[:size]), marks.transport_cc, marks.abs_send_time
+
+
+# STUN
+
+def hmac_sha1(bytes password not None, bytes data not None):
+    cdef StunKey key
+    cdef uint8_t* digest = _output.room(20)
+    stun_key_init(&key, <const uint8_t*><const char*>password, len(password))
+    stun_hmac(&key, _input.copy(data), len(data), digest)
+    return bytes(digest[:20])
+
+
+def stun_authentic(bytes data not None, bytes password not None):
+    cdef StunKey key
+    stun_key_init(&key, <const uint8_t*><const char*>password, len(password))
+    return bool(stun_authentic_untrusted(&key, _input.copy(data), len(data)))
+
+
+def answer_check(bytes data not None, check, source):
+    cdef Endpoint endpoint
+    cdef RoutineCheck* routine
+    cdef uint8_t* answer = _output.room(STUN_ANSWER_V6)
+    cdef const uint8_t* copy = _input.copy(data)
+    cdef int size = 0
+    endpoint_from(source, &endpoint)
+    routine = routine_from(check)
+    if stun_routine_untrusted(routine, copy, len(data)):
+        size = stun_write_success(&routine.key, copy, &endpoint, answer)
+    routine_check_free(routine)
+    return bytes(answer[:size]) if size else None
 
 
 # RTCP

@@ -11,6 +11,7 @@ from rtpfwd.rings cimport LinkGroup, Packet, PacketPool
 from rtpfwd.send_stream cimport SendStream
 from rtpfwd.slab cimport History, Slab
 from rtpfwd.srtp cimport SrtpJob, SrtpKeys, SrtpReceiver, SrtpSender, SrtpSession
+from rtpfwd.stun cimport RoutineCheck
 from rtpfwd.sys_linux cimport pthread_mutex_t
 from rtpfwd.tables cimport AddressTable, Endpoint, Pool, WordTable
 from rtpfwd.twcc cimport TwccFeedback
@@ -85,6 +86,7 @@ cdef struct Transport:
     Admitted* admitted          # its addresses, MAX_ADDRESSES at most
     uint32_t addresses          # of them
     uint32_t address_room       # allocated
+    RoutineCheck* routine       # of the remote; answered without Python. NULL: every check goes to Python
     # RTCP.
     uint32_t feedback_ssrc      # our own SSRC towards this remote
     int64_t next_report         # ns
@@ -295,6 +297,7 @@ cdef struct Counters:
     uint64_t keyframe_requests_sent
     uint64_t byes_received
     uint64_t handed_off             # STUN and DTLS datagrams put into the queue for Python
+    uint64_t consent_checks_answered    # STUN that needed no Python
     uint64_t events_full            # events that waited because the queue was full
     uint64_t transport_feedback_sent
     uint64_t link_packets_sent      # given to other planes, each counted

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rtpfwd.params import SrtpProfile
+from rtpfwd.params import IceCheck, SrtpProfile
 from server.media.errors import WrongState
 from server.media.events import CloseReason, EntityClosed, EntityKind, PathClosed, TransportStateChanged
 from server.media.transport import Shared, Transport
@@ -21,7 +21,16 @@ from server.rtc.dtls import (
     DtlsRole,
     DtlsState,
 )
-from server.rtc.ice_lite import IceCredentials, IceLite, IceState, Path, PathDropped, PathSelected, PathValidated
+from server.rtc.ice_lite import (
+    IceCredentials,
+    IceLite,
+    IceState,
+    Path,
+    PathDropped,
+    PathSelected,
+    PathValidated,
+    RoutineCheck,
+)
 from server.rtc.parameters import IceCandidate, IceParameters
 
 # The one that costs least per packet first (docs/media-node.md).
@@ -57,6 +66,7 @@ class WebRtcTransport:
         self._role: DtlsRole | None = None
         self._remote_fingerprints: tuple[Fingerprint, ...] = ()
         self._selected: Path | None = None
+        self._routine: RoutineCheck | None = None  # what the plane answers without us, on the selected path
         self._last_heard: Path | None = None  # the last path that DTLS came on
 
     @property
@@ -119,6 +129,7 @@ class WebRtcTransport:
 
     def receive_stun_untrusted(self, datagram: bytes, path: Path, now: int) -> None:
         """A STUN message. Raises BadPacket."""
+        self._take_consent()
         self._ice.receive_untrusted(datagram, path, now)
 
     def receive_dtls_untrusted(self, datagram: bytes, path: Path, now: int) -> None:
@@ -133,6 +144,7 @@ class WebRtcTransport:
 
     def handle_timeout(self, now: int) -> None:
         """Whatever is due of both."""
+        self._take_consent()
         self._ice.handle_timeout(now)
         self._dtls.handle_timeout(now)
 
@@ -147,6 +159,7 @@ class WebRtcTransport:
                 self._drop(event.path)
             elif event.state is IceState.CLOSED:
                 self._end(CloseReason.ICE_EXPIRED)
+        self._tell_routine()
         self._drain_dtls_events()
         output: list[tuple[Path, bytes]] = []
         while (answer := self._ice.poll_transmit()) is not None:
@@ -221,15 +234,33 @@ class WebRtcTransport:
         self._shared.routes[route] = self.id
         self.media.plane.admit(self.media.handle, path.socket, path.remote)
 
+    def _take_consent(self) -> None:
+        """Let ICE know of the checks that the plane has answered, before it concludes anything from their times."""
+        if self._routine is not None and self._selected is not None:
+            self._ice.refresh(self._selected, *self.media.plane.consent(self.media.handle))
+
+    def _tell_routine(self) -> None:
+        """Let the plane know which checks it may answer by itself."""
+        routine = self._ice.routine()
+        if routine == self._routine:
+            return
+        self._routine = routine
+        check = None
+        if routine is not None:
+            username, password = routine.username.encode(), routine.password.encode()
+            check = IceCheck(username, password, routine.priority, routine.may_nominate)
+        self.media.plane.set_ice(self.media.handle, check)
+
     def _select(self, path: Path, now: int) -> None:
         self._selected = path
+        self._routine = None  # the plane forgets it with the path that it was for
         self.media.plane.set_remote(self.media.handle, path.socket, path.remote)
         self._start_dtls(now)
 
     def _drop(self, path: Path) -> None:
         self._paths.discard(path)
         if self._selected == path:
-            self._selected = None
+            self._selected = self._routine = None
             self.media.plane.set_remote(self.media.handle, path.socket, None)
         if self._last_heard == path:
             self._last_heard = None

@@ -9,7 +9,7 @@ import enum
 import os
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from server.errors import BadPacket, LocalError
@@ -52,6 +52,16 @@ class IceCredentials:
 
 
 @dataclass(frozen=True, slots=True)
+class RoutineCheck:
+    """What a good check says while nothing changes: to answer one that says no more, this is all one has to know."""
+
+    username: str
+    password: str = field(repr=False)
+    priority: int
+    may_nominate: bool  # with USE-CANDIDATE too
+
+
+@dataclass(frozen=True, slots=True)
 class PathValidated:
     """The peer proved on this path that it knows the password: media from there is welcome."""
 
@@ -85,13 +95,15 @@ IceEvent = PathValidated | PathSelected | PathDropped | StateChanged
 class _Candidate:
     """What is known of one valid path."""
 
-    __slots__ = ("checked_at", "nominated", "nominating_check_at", "priority")
+    __slots__ = ("checked_at", "credentials", "nominated", "nominating_check_at", "priority", "username")
 
     def __init__(self) -> None:
         self.checked_at = 0  # ns; the last valid check: consent to send there (RFC 7675)
         self.priority = 0  # of the peer's candidate, as its last check claimed
         self.nominated = False  # whether the last check carried USE-CANDIDATE
         self.nominating_check_at = 0  # ns; the last check that did
+        self.username = ""  # of the last check, and with whose password
+        self.credentials: IceCredentials | None = None
 
 
 class IceLite:
@@ -128,6 +140,16 @@ class IceLite:
     def paths(self) -> tuple[Path, ...]:
         """The valid ones, in the order in which they were validated."""
         return tuple(self._paths)
+
+    def routine(self) -> RoutineCheck | None:
+        """The check that would change nothing on the selected path but the time of its last one: who knows this may
+        answer it in our place, and says so with `refresh`. None: there is no such check now."""
+        candidate = self._paths.get(self.selected) if self.selected is not None else None
+        if candidate is None or candidate.credentials is None or candidate.credentials is not self._confirmed:
+            return None
+        # A nomination of the selected path changes something once.
+        completed = self.state is IceState.COMPLETED
+        return RoutineCheck(candidate.username, candidate.credentials.password, candidate.priority, completed)
 
     def restart(self, credentials: IceCredentials, now: int) -> None:
         """Accept `credentials` too, and nothing older once the peer has used them (RFC 8445 section 9).
@@ -185,6 +207,17 @@ class IceLite:
             self._transmits.append((path, build_success(message.transaction_id, path.remote, password)))
             self._confirm(credentials)
             self._grant(message, priority, path, now)
+            candidate = self._paths[path]
+            candidate.username, candidate.credentials = username, credentials
+
+    def refresh(self, path: Path, checked_at: int, nominated_at: int) -> None:
+        """Routine checks on `path` were answered elsewhere, the last at `checked_at`, the last with USE-CANDIDATE at
+        `nominated_at` (ns; 0: none). What is known already changes nothing."""
+        candidate = self._paths.get(path)
+        if candidate is not None and checked_at > candidate.checked_at:
+            candidate.checked_at = checked_at
+            candidate.nominated = nominated_at == checked_at
+            candidate.nominating_check_at = max(candidate.nominating_check_at, nominated_at)
 
     def drop_path(self, path: Path, now: int) -> None:
         """The path is gone, as its TCP connection has closed. Unknown ones are ignored."""

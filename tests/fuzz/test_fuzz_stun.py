@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import hmac
 from zlib import crc32
 
 import pytest
 
+from rtpfwd.params import IceCheck
+from rtpfwd.probe import answer_check, stun_authentic
 from server.errors import BadPacket
 from server.rtc.address import Address
 from server.rtc.demux import Kind, classify
@@ -76,3 +79,51 @@ def test_parser_and_agent(repair: bool) -> None:
             assert parse_untrusted(transmit[1]).message_class is Class.ERROR
         assert (agent.state, agent.paths(), agent.poll_event()) == (IceState.NEW, (), None)
     assert parsed > 100  # or the mutator makes nothing but noise
+
+
+ROUTINE = IceCheck(b"frag:peer", OURS.password.encode(), 1, may_nominate=True)
+# Signed with the right one, so that what is not damaged where it counts is answered.
+GOOD = [
+    build_request("frag:peer", OURS.password, priority=1, ice_controlling=2, use_candidate=True, transaction_id=ID),
+    build_request("frag:peer", OURS.password, priority=1, ice_controlling=2, transaction_id=ID),
+    build(
+        Class.REQUEST,
+        ID,
+        [(Attribute.USERNAME, b"frag:peer"), (Attribute.PRIORITY, bytes((0, 0, 0, 1))), (0xC057, bytes(40))],
+        OURS.password,
+    ),
+]
+
+
+def resigned(data: bytes) -> bytes:
+    """Whatever attributes the damage has left, signed anew: what they mean is all that is wrong."""
+    message = data[:20].ljust(20, b"\0") + data[20 : len(data) & ~3][:-32]
+    head = b"\x00\x01" + (len(message) + 4).to_bytes(2, "big") + b"\x21\x12\xa4\x42"
+    covered = head + message[8:]
+    digest = hmac.digest(OURS.password.encode(), covered, "sha1")
+    return repaired(covered + b"\x00\x08\x00\x14" + digest + bytes(8))
+
+
+@pytest.mark.parametrize("how", ["raw", "repaired", "resigned"])
+def test_the_plane_answers_what_ice_would(how: str) -> None:
+    """Every read ends at an unreadable page (rtpfwd/probe.pyx), and every answer is ICE's, which notes nothing."""
+    agent = IceLite(OURS)
+    agent.receive_untrusted(GOOD[0], PATH, 0)
+    agent.poll_transmit()
+    while agent.poll_event() is not None:
+        pass
+    answered = 0
+    for damaged in mutated([*GOOD, *CORPUS], seed=7675):
+        data = damaged
+        if how != "raw" and len(damaged) >= 20:
+            data = repaired(damaged) if how == "repaired" else resigned(damaged)
+        stun_authentic(data, ROUTINE.password)
+        answer = answer_check(data, ROUTINE, PATH.remote)
+        if answer is None:
+            continue
+        answered += 1
+        before = agent.routine()
+        agent.receive_untrusted(data, PATH, 0)
+        assert agent.poll_transmit() == (PATH, answer)
+        assert (agent.poll_event(), agent.routine(), agent.paths()) == (None, before, (PATH,))
+    assert answered >= (0 if how == "raw" else 5)

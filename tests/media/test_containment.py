@@ -6,6 +6,7 @@ import pytest
 
 from server.media.errors import Broken
 from server.media.events import CloseReason, EntityClosed, EntityKind
+from server.rtc import stun
 from server.testing.world import SECOND, World
 from tests.media.entities import NOW, Bench, opus
 
@@ -55,6 +56,9 @@ def test_a_defect_on_the_way_costs_one_transport(method):
     setattr(anna.transport, method, fail)
     if method == "receive_dtls_untrusted":
         world.core.receive(0, 0, anna.address, b"\x17\xfe\xfd" + bytes(20), world.now)
+    if method == "receive_stun_untrusted":  # the plane answers the ordinary ones
+        username = f"{anna.transport.ice_parameters.username_fragment}:x"
+        world.core.receive(0, 0, anna.address, stun.build_request(username, "?", priority=1), world.now)
     world.run(70 * SECOND)
     closed = [event for event in world.events if isinstance(event, EntityClosed)]
     assert closed == [EntityClosed(EntityKind.TRANSPORT, anna.transport.id, CloseReason.INTERNAL_ERROR)]
