@@ -20,6 +20,13 @@ class EntityKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     TRANSPORT: _ClassVar[EntityKind]
     PRODUCER: _ClassVar[EntityKind]
     CONSUMER: _ClassVar[EntityKind]
+
+class PolicyRole(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    POLICY_ROLE_UNSPECIFIED: _ClassVar[PolicyRole]
+    CONGESTION_CONTROLLER: _ClassVar[PolicyRole]
+    LAYER_ALLOCATOR: _ClassVar[PolicyRole]
+    SPEAKER_DETECTOR: _ClassVar[PolicyRole]
 MEDIA_KIND_UNSPECIFIED: MediaKind
 AUDIO: MediaKind
 VIDEO: MediaKind
@@ -28,6 +35,10 @@ ROUTER: EntityKind
 TRANSPORT: EntityKind
 PRODUCER: EntityKind
 CONSUMER: EntityKind
+POLICY_ROLE_UNSPECIFIED: PolicyRole
+CONGESTION_CONTROLLER: PolicyRole
+LAYER_ALLOCATOR: PolicyRole
+SPEAKER_DETECTOR: PolicyRole
 
 class Empty(_message.Message):
     __slots__ = ()
@@ -462,6 +473,84 @@ class RequestKeyFrameRequest(_message.Message):
     consumer_id: str
     def __init__(self, consumer_id: _Optional[str] = ...) -> None: ...
 
+class SetViewRequest(_message.Message):
+    __slots__ = ("consumer_id", "width", "height", "hidden")
+    CONSUMER_ID_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    HIDDEN_FIELD_NUMBER: _ClassVar[int]
+    consumer_id: str
+    width: int
+    height: int
+    hidden: bool
+    def __init__(self, consumer_id: _Optional[str] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., hidden: _Optional[bool] = ...) -> None: ...
+
+class SetPolicyRequest(_message.Message):
+    __slots__ = ("kind", "id", "role", "name", "shadow")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SHADOW_FIELD_NUMBER: _ClassVar[int]
+    kind: EntityKind
+    id: str
+    role: PolicyRole
+    name: str
+    shadow: str
+    def __init__(self, kind: _Optional[_Union[EntityKind, str]] = ..., id: _Optional[str] = ..., role: _Optional[_Union[PolicyRole, str]] = ..., name: _Optional[str] = ..., shadow: _Optional[str] = ...) -> None: ...
+
+class PolicyInfo(_message.Message):
+    __slots__ = ("name", "shadow", "available")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SHADOW_FIELD_NUMBER: _ClassVar[int]
+    AVAILABLE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    shadow: str
+    available: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., shadow: _Optional[str] = ..., available: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class GetDecisionsRequest(_message.Message):
+    __slots__ = ("transport_id", "since_unix_ms", "most")
+    TRANSPORT_ID_FIELD_NUMBER: _ClassVar[int]
+    SINCE_UNIX_MS_FIELD_NUMBER: _ClassVar[int]
+    MOST_FIELD_NUMBER: _ClassVar[int]
+    transport_id: str
+    since_unix_ms: int
+    most: int
+    def __init__(self, transport_id: _Optional[str] = ..., since_unix_ms: _Optional[int] = ..., most: _Optional[int] = ...) -> None: ...
+
+class Decision(_message.Message):
+    __slots__ = ("at_unix_ms", "what", "subject", "to", "reason", "inputs")
+    class InputsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    AT_UNIX_MS_FIELD_NUMBER: _ClassVar[int]
+    WHAT_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    FROM_FIELD_NUMBER: _ClassVar[int]
+    TO_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    at_unix_ms: int
+    what: str
+    subject: str
+    to: str
+    reason: str
+    inputs: _containers.ScalarMap[str, float]
+    def __init__(self, at_unix_ms: _Optional[int] = ..., what: _Optional[str] = ..., subject: _Optional[str] = ..., to: _Optional[str] = ..., reason: _Optional[str] = ..., inputs: _Optional[_Mapping[str, float]] = ..., **kwargs) -> None: ...
+
+class Decisions(_message.Message):
+    __slots__ = ("decisions", "forgotten")
+    DECISIONS_FIELD_NUMBER: _ClassVar[int]
+    FORGOTTEN_FIELD_NUMBER: _ClassVar[int]
+    decisions: _containers.RepeatedCompositeFieldContainer[Decision]
+    forgotten: int
+    def __init__(self, decisions: _Optional[_Iterable[_Union[Decision, _Mapping]]] = ..., forgotten: _Optional[int] = ...) -> None: ...
+
 class CloseRequest(_message.Message):
     __slots__ = ("kind", "id")
     KIND_FIELD_NUMBER: _ClassVar[int]
@@ -531,16 +620,24 @@ class WatchRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class Event(_message.Message):
-    __slots__ = ("transport_state", "closed", "producer_pause", "lagged")
+    __slots__ = ("transport_state", "closed", "producer_pause", "lagged", "consumer_layers", "encodings_wanted", "speakers", "consumer_held")
     TRANSPORT_STATE_FIELD_NUMBER: _ClassVar[int]
     CLOSED_FIELD_NUMBER: _ClassVar[int]
     PRODUCER_PAUSE_FIELD_NUMBER: _ClassVar[int]
     LAGGED_FIELD_NUMBER: _ClassVar[int]
+    CONSUMER_LAYERS_FIELD_NUMBER: _ClassVar[int]
+    ENCODINGS_WANTED_FIELD_NUMBER: _ClassVar[int]
+    SPEAKERS_FIELD_NUMBER: _ClassVar[int]
+    CONSUMER_HELD_FIELD_NUMBER: _ClassVar[int]
     transport_state: TransportStateChanged
     closed: EntityClosed
     producer_pause: ProducerPauseChanged
     lagged: WatchLagged
-    def __init__(self, transport_state: _Optional[_Union[TransportStateChanged, _Mapping]] = ..., closed: _Optional[_Union[EntityClosed, _Mapping]] = ..., producer_pause: _Optional[_Union[ProducerPauseChanged, _Mapping]] = ..., lagged: _Optional[_Union[WatchLagged, _Mapping]] = ...) -> None: ...
+    consumer_layers: ConsumerLayersChanged
+    encodings_wanted: ProducerEncodingsWanted
+    speakers: ActiveSpeakersChanged
+    consumer_held: ConsumerHeld
+    def __init__(self, transport_state: _Optional[_Union[TransportStateChanged, _Mapping]] = ..., closed: _Optional[_Union[EntityClosed, _Mapping]] = ..., producer_pause: _Optional[_Union[ProducerPauseChanged, _Mapping]] = ..., lagged: _Optional[_Union[WatchLagged, _Mapping]] = ..., consumer_layers: _Optional[_Union[ConsumerLayersChanged, _Mapping]] = ..., encodings_wanted: _Optional[_Union[ProducerEncodingsWanted, _Mapping]] = ..., speakers: _Optional[_Union[ActiveSpeakersChanged, _Mapping]] = ..., consumer_held: _Optional[_Union[ConsumerHeld, _Mapping]] = ...) -> None: ...
 
 class TransportStateChanged(_message.Message):
     __slots__ = ("transport_id", "ice_state", "dtls_state")
@@ -571,6 +668,42 @@ class ProducerPauseChanged(_message.Message):
     paused: bool
     consumer_ids: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, producer_id: _Optional[str] = ..., paused: _Optional[bool] = ..., consumer_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ConsumerLayersChanged(_message.Message):
+    __slots__ = ("consumer_id", "spatial", "temporal")
+    CONSUMER_ID_FIELD_NUMBER: _ClassVar[int]
+    SPATIAL_FIELD_NUMBER: _ClassVar[int]
+    TEMPORAL_FIELD_NUMBER: _ClassVar[int]
+    consumer_id: str
+    spatial: int
+    temporal: int
+    def __init__(self, consumer_id: _Optional[str] = ..., spatial: _Optional[int] = ..., temporal: _Optional[int] = ...) -> None: ...
+
+class ProducerEncodingsWanted(_message.Message):
+    __slots__ = ("producer_id", "wanted")
+    PRODUCER_ID_FIELD_NUMBER: _ClassVar[int]
+    WANTED_FIELD_NUMBER: _ClassVar[int]
+    producer_id: str
+    wanted: _containers.RepeatedScalarFieldContainer[bool]
+    def __init__(self, producer_id: _Optional[str] = ..., wanted: _Optional[_Iterable[bool]] = ...) -> None: ...
+
+class ActiveSpeakersChanged(_message.Message):
+    __slots__ = ("router_id", "dominant_producer_id", "producer_ids")
+    ROUTER_ID_FIELD_NUMBER: _ClassVar[int]
+    DOMINANT_PRODUCER_ID_FIELD_NUMBER: _ClassVar[int]
+    PRODUCER_IDS_FIELD_NUMBER: _ClassVar[int]
+    router_id: str
+    dominant_producer_id: str
+    producer_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, router_id: _Optional[str] = ..., dominant_producer_id: _Optional[str] = ..., producer_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ConsumerHeld(_message.Message):
+    __slots__ = ("consumer_id", "held")
+    CONSUMER_ID_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
+    consumer_id: str
+    held: bool
+    def __init__(self, consumer_id: _Optional[str] = ..., held: _Optional[bool] = ...) -> None: ...
 
 class WatchLagged(_message.Message):
     __slots__ = ("dropped",)

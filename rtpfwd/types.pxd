@@ -3,12 +3,14 @@
 # Time is int64 nanoseconds of the node's monotonic clock. An "extended" sequence number is an int64 that never wraps:
 # RTP's 16 bits are its low bits (RFC 3550 appendix A.1).
 
-from libc.stdint cimport int8_t, int64_t, uint8_t, uint16_t, uint32_t
+from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef enum:
     MAX_EXTENSIONS = 32         # header extension elements of one packet; a packet with more is dropped
     MAX_MID = 16                # bytes of a MID or RID that we read; WebRTC's own limit is 16 (RFC 8843, RFC 8852)
     RTP_HEADER = 12             # bytes of the fixed RTP header
+    MAX_SPATIAL = 8             # layers
+    MAX_TEMPORAL = 8            # layers
 
 cdef struct Layer:
     int8_t spatial              # 0 = lowest; -1 = the payload names none
@@ -68,11 +70,23 @@ cdef struct PacketView:         # one RTP packet, borrowed: valid only as long a
     bint is_restart             # first packet after the source restarted its numbering
     bint is_recovered           # came through RTX (RFC 4588), so it is late by nature
 
-    # What the payload shows. Set by codecs.describe.
+    # What the payload shows. Set by codecs.describe, and by the dependency descriptor where the packet has one.
     Layer layer
     bint is_keyframe            # first packet of a frame that needs no other frame
     bint is_frame_start         # first packet of a frame, as far as the payload shows it
+    bint is_frame_end           # last packet of the frame of its spatial layer; the marker where nothing finer is known
     bint is_switch_point        # a decoder of the lower layers may join this layer here
+    bint needs_lower            # its frame references a lower spatial layer of the same picture
+    bint has_descriptor         # layer and flags come from a dependency descriptor that could be read
+    int32_t picture_id          # VP8, VP9; -1 = none
+    uint8_t picture_id_bits     # 7 or 15
+    uint16_t picture_id_at      # offset of its first byte in the payload
+    int32_t tl0_index           # TL0PICIDX of VP8 and VP9, 8 bits; -1 = none
+    uint16_t tl0_index_at       # offset of it in the payload
+    int32_t frame_number        # of the dependency descriptor, 16 bits; -1 = none
+    uint64_t active_targets     # decode targets the descriptor says are produced now, bits; 0 = not said
+    int16_t audio_level         # -dBov, 0 = loudest to 127 = silence (RFC 6464); -1 = not said
+    bint voice                  # RFC 6464's V bit
 
     # Whose it is. Set by the plane.
     uint8_t encoding            # index into ProducerParams.encodings
@@ -81,6 +95,8 @@ cdef enum Verdict:              # a selector's answer for one packet and one con
     DROP = 0                    # the rewriter closes the gap
     FORWARD = 1
     SWITCH = 2                  # forward, and resynchronise sequence number and timestamp here
+    FORWARD_MARKED = 3          # FORWARD with the marker set: what follows in this picture is left out
+    SWITCH_MARKED = 4           # the same of SWITCH
 
 cdef enum DropReason:           # why a datagram, or a packet for one consumer, went no further; 0 = it did not
     DROP_NONE = 0

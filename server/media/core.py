@@ -15,7 +15,7 @@ from random import Random, SystemRandom
 from typing import TYPE_CHECKING, Protocol, TypeVar
 from uuid import UUID
 
-from rtpfwd.events import PlaneEvent, RemoteLearned
+from rtpfwd.events import PlaneEvent, RemoteLearned, StreamStarted
 from rtpfwd.params import Address as PlaneAddress
 from server.errors import BadPacket, LocalError
 from server.media.errors import AlreadyExists, Broken, InvalidArgument, NotFound
@@ -151,7 +151,7 @@ class MediaCore:
                 here = (endpoint.media.lane, endpoint.media.handle) == (lane, event.transport)
                 if here and isinstance(endpoint, PlainTransport):
                     endpoint.learned(Address(*event.address))
-        else:
+        elif isinstance(event, StreamStarted):
             for producer in self.shared.producers.values():
                 if producer.transport.lane == lane and producer.handle == event.producer:
                     producer.started_ssrcs[event.encoding] = event.ssrc

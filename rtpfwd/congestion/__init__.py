@@ -1,0 +1,1 @@
+"""Congestion control at native speed: one file for each box of the paper. docs/congestion.md."""
