@@ -455,6 +455,12 @@ class Calls:
         consumer = peer.consumer(consumer_id)
         await self.ask(self.node.set_priority, pb.SetPriorityRequest(consumer_id=consumer.id, priority=priority))
 
+    async def set_view(self, peer: Peer, consumer_id: str, width: int, height: int, *, hidden: bool) -> None:
+        """How large the peer shows the consumer, in pixels (0: it can't tell): the node sends no more than that needs."""
+        consumer = peer.consumer(consumer_id)
+        request = pb.SetViewRequest(consumer_id=consumer.id, width=width, height=height, hidden=hidden)
+        await self.ask(self.node.set_view, request)
+
     async def stats(
         self, peer: Peer, *, transport_id: str = "", producer_id: str = "", consumer_id: str = ""
     ) -> pb.Stats:
@@ -521,6 +527,41 @@ class Calls:
             self._forget_consumer(consumer)
             if consumer.created:
                 consumer.viewer.notify("consumerClosed", {"consumerId": consumer_id, "reason": reason})
+
+    def consumer_layers_changed(self, consumer_id: str, spatial: int | None, temporal: int | None) -> None:
+        """Another layer flows to a viewer; None: nothing yet, or the codec has none."""
+        consumer = self._consumers.get(consumer_id)
+        if consumer is not None and consumer.created:
+            layers = {"consumerId": consumer_id, "spatialLayer": spatial, "temporalLayer": temporal}
+            consumer.viewer.notify("consumerLayersChanged", layers)
+
+    def consumer_held(self, consumer_id: str, *, held: bool) -> None:
+        """A viewer's network has no room for a consumer, or has room again."""
+        consumer = self._consumers.get(consumer_id)
+        if consumer is not None and consumer.created:
+            consumer.viewer.notify("consumerHeld", {"consumerId": consumer_id, "held": held})
+
+    def encodings_wanted(self, producer_id: str, wanted: list[bool]) -> None:
+        """Which encodings of a producer anybody watches, by index; its owner need not send the others."""
+        producer = self._producers.get(producer_id)
+        if producer is not None:
+            producer.peer.notify("producerEncodingsWanted", {"producerId": producer_id, "wanted": wanted})
+
+    def want_everything(self) -> None:
+        """What was wanted is not known any more: everybody sends all, until the node says otherwise."""
+        for producer_id in self._producers:
+            self.encodings_wanted(producer_id, [])
+
+    def speakers_changed(self, router_id: str, dominant: str, speaking: list[str]) -> None:
+        """Who speaks in a room, by producer, loudest first; `dominant` is empty when nobody does."""
+        room = self._routers.get(router_id)
+        if room is None:
+            return
+        peers = [self._producers[id_].peer.id for id_ in speaking if id_ in self._producers]
+        leader = self._producers.get(dominant)
+        data = {"peerId": leader.peer.id if leader is not None else None, "speaking": list(dict.fromkeys(peers))}
+        for peer in room.peers.values():
+            peer.notify("activeSpeaker", data)
 
     def router_closed(self, router_id: str, reason: str) -> None:
         """A router ended on the node by itself: the call is over."""

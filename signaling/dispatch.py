@@ -217,6 +217,11 @@ async def _set_consumer_priority(client: Client, data: m.SetConsumerPriority) ->
     return {}
 
 
+async def _set_consumer_view(client: Client, data: m.SetConsumerView) -> Reply:
+    await client.calls.set_view(client.joined(), data.consumer_id, data.width, data.height, hidden=data.hidden)
+    return {}
+
+
 async def _get_stats(client: Client, data: m.GetStats) -> Reply:
     stats = await client.calls.stats(
         client.joined(),
@@ -270,6 +275,7 @@ METHODS: dict[str, Method] = {
     "requestConsumerKeyFrame": Method(m.OneConsumer, _request_consumer_key_frame),
     "setConsumerPreferredLayers": Method(m.SetConsumerPreferredLayers, _set_consumer_preferred_layers),
     "setConsumerPriority": Method(m.SetConsumerPriority, _set_consumer_priority),
+    "setConsumerView": Method(m.SetConsumerView, _set_consumer_view),
     "getStats": Method(m.GetStats, _get_stats),
     "chat": Method(m.Chat, _chat),
     "raiseHand": Method(m.RaiseHand, _raise_hand),

@@ -158,6 +158,15 @@ class SetConsumerPriority(Wire):
     priority: Annotated[int, Meta(ge=1, le=255)]
 
 
+class SetConsumerView(Wire):
+    """How large a consumer is shown, in pixels of the screen; 0 where the client can't tell."""
+
+    consumer_id: Id
+    width: Annotated[int, Meta(ge=0, le=16_384)] = 0
+    height: Annotated[int, Meta(ge=0, le=16_384)] = 0
+    hidden: bool = False
+
+
 class GetStats(Wire):
     """Figures of one of the client's own entities."""
 

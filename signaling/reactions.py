@@ -56,6 +56,18 @@ async def react(calls: Calls, event: pb.Event) -> None:
         calls.transport_state_changed(state.transport_id, state.ice_state, state.dtls_state)
     elif which == "closed":
         _closed(calls, event.closed.kind, event.closed.id, event.closed.reason)
+    elif which == "consumer_layers":
+        layers = event.consumer_layers
+        spatial = layers.spatial if layers.HasField("spatial") else None
+        temporal = layers.temporal if layers.HasField("temporal") else None
+        calls.consumer_layers_changed(layers.consumer_id, spatial, temporal)
+    elif which == "consumer_held":
+        calls.consumer_held(event.consumer_held.consumer_id, held=event.consumer_held.held)
+    elif which == "encodings_wanted":
+        calls.encodings_wanted(event.encodings_wanted.producer_id, list(event.encodings_wanted.wanted))
+    elif which == "speakers":
+        said = event.speakers
+        calls.speakers_changed(said.router_id, said.dominant_producer_id, list(said.producer_ids))
     elif which == "lagged":
         log.warning("events of the media node were lost; looking anew", dropped=event.lagged.dropped)
         await look_anew(calls)
@@ -74,6 +86,7 @@ def _closed(calls: Calls, kind: pb.EntityKind, entity_id: str, reason: str) -> N
 
 async def look_anew(calls: Calls) -> None:
     """Ask the node about everything we believe it has, and drop what it does not know."""
+    calls.want_everything()
     for kind, entity_id in calls.known_entities():
         try:
             if kind == pb.EntityKind.ROUTER:

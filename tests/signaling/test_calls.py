@@ -90,6 +90,48 @@ async def test_a_whep_peer_is_not_shown_but_counts(world, autojump_clock):
     assert world.heard("ada") == ["transportState"]
 
 
+async def test_what_the_node_says_of_layers_and_speakers_reaches_whom_it_concerns(world, autojump_clock):
+    ada, bob = await world.join("ada"), await world.join("bob", auto_consume=False, rtp_capabilities=CAPABILITIES)
+    _, mic = await world.send(ada)
+    await world.calls.create_transport(bob, "recv")
+    consumer, _ = await world.calls.consume(bob, mic)
+    world.notes.clear()
+    for event in (
+        pb.Event(consumer_layers=pb.ConsumerLayersChanged(consumer_id=consumer.id, spatial=0, temporal=2)),
+        pb.Event(consumer_layers=pb.ConsumerLayersChanged(consumer_id=consumer.id)),
+        pb.Event(consumer_held=pb.ConsumerHeld(consumer_id=consumer.id, held=True)),
+        pb.Event(encodings_wanted=pb.ProducerEncodingsWanted(producer_id=mic, wanted=[True, False])),
+        pb.Event(
+            speakers=pb.ActiveSpeakersChanged(
+                router_id=ada.room.router_id, dominant_producer_id=mic, producer_ids=[mic, "gone"]
+            )
+        ),
+        pb.Event(speakers=pb.ActiveSpeakersChanged(router_id=ada.room.router_id)),
+        pb.Event(encodings_wanted=pb.ProducerEncodingsWanted(producer_id="gone", wanted=[True])),
+        pb.Event(consumer_held=pb.ConsumerHeld(consumer_id="gone", held=True)),
+    ):
+        world.node.emit(event)
+    await trio.testing.wait_all_tasks_blocked()
+    floor = [("activeSpeaker", {"peerId": ada.id, "speaking": [ada.id]})]
+    floor.append(("activeSpeaker", {"peerId": None, "speaking": []}))
+    layers = {"consumerId": consumer.id, "spatialLayer": 0, "temporalLayer": 2}
+    assert [note[1:] for note in world.notes if note[0] == "bob"] == [
+        ("consumerLayersChanged", layers),
+        ("consumerLayersChanged", layers | {"spatialLayer": None, "temporalLayer": None}),
+        ("consumerHeld", {"consumerId": consumer.id, "held": True}),
+        *floor,
+    ]
+    wanted = ("producerEncodingsWanted", {"producerId": mic, "wanted": [True, False]})
+    assert [note[1:] for note in world.notes if note[0] == "ada"] == [wanted, *floor]
+
+
+async def test_after_lost_events_every_encoding_is_wanted_again(world, autojump_clock):
+    _, mic = await world.send(await world.join("ada"))
+    world.node.emit(pb.Event(lagged=pb.WatchLagged(dropped=1)))
+    await trio.testing.wait_all_tasks_blocked()
+    assert ("ada", "producerEncodingsWanted", {"producerId": mic, "wanted": []}) in world.notes
+
+
 async def test_a_closed_room_ends_every_peer(world, autojump_clock):
     ada, bob = await world.join("ada"), await world.join("bob", kind="whip")
     world.calls.close_room(ada.room, "closed-by-admin")

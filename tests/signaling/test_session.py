@@ -143,6 +143,8 @@ async def test_every_consumer_command_reaches_the_node(front, node):
     await bob.request("setConsumerPreferredLayers", consumerId=consumer, spatialLayer=1, temporalLayer=2)
     await bob.request("setConsumerPreferredLayers", consumerId=consumer, spatialLayer=0)
     await bob.request("setConsumerPriority", consumerId=consumer, priority=255)
+    await bob.request("setConsumerView", consumerId=consumer, width=320, height=180)
+    await bob.request("setConsumerView", consumerId=consumer, hidden=True)
     await bob.request("requestConsumerKeyFrame", consumerId=consumer)
     for which in ({"transportId": recv}, {"consumerId": consumer}):
         stats = await bob.request("getStats", **which)
@@ -154,7 +156,7 @@ async def test_every_consumer_command_reaches_the_node(front, node):
     await refused(bob.request("pauseConsumer", consumerId=consumer), "not_found")
     await bob.request("closeTransport", transportId=recv)
     await refused(bob.request("restartIce", transportId=recv), "not_found", "transportId")
-    assert {"set_preferred_layers", "set_priority", "request_key_frame", "restart_ice"} <= set(node.commands)
+    assert {"set_preferred_layers", "set_priority", "set_view", "request_key_frame", "restart_ice"} <= set(node.commands)
 
 
 async def test_talking(front):
@@ -341,6 +343,7 @@ async def test_what_the_node_refuses_changes_nothing(front, node):
         ),
         ("setConsumerPriority", {"consumerId": "c", "priority": 0}, "priority"),
         ("setConsumerPreferredLayers", {"consumerId": "c", "spatialLayer": -1}, "spatialLayer"),
+        ("setConsumerView", {"consumerId": "c", "width": 20_000, "height": 1}, "width"),
         ("getStats", {}, "transportId"),
         ("getStats", {"transportId": "a", "consumerId": "b"}, "transportId"),
         ("chat", {"text": ""}, "text"),
