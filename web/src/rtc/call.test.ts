@@ -227,6 +227,32 @@ describe('receiving', () => {
     expect(track.readyState).toBe('ended')
   })
 
+  it('tells the server how large a picture is shown, once for each change', async () => {
+    const view = { width: 640, height: 360, hidden: false }
+    call.show('c1', view) // not there yet
+    server.notify('newConsumer', consumerInfo('c1', 'camera', 'video/VP8'))
+    await settle()
+    call.show('c1', view)
+    call.show('c1', { ...view })
+    call.show('c1', { ...view, hidden: true })
+    expect(server.dataOf('setConsumerView')).toEqual([
+      { consumerId: 'c1', ...view },
+      { consumerId: 'c1', ...view, hidden: true },
+    ])
+  })
+
+  it('knows what is held back, and who has the floor', async () => {
+    server.notify('newConsumer', consumerInfo('c1', 'camera', 'video/VP8'))
+    await settle()
+    expect(call.state.streams[0]?.held).toBe(false)
+    server.notify('consumerHeld', { consumerId: 'c1', held: true })
+    expect(call.state.streams[0]?.held).toBe(true)
+    server.notify('activeSpeaker', { peerId: 'anna', speaking: ['anna'] })
+    expect(call.state.speaker).toBe('anna')
+    server.notify('activeSpeaker', { peerId: null, speaking: [] })
+    expect(call.state.speaker).toBeNull()
+  })
+
   it('drops a consumer that is closed while it is made', async () => {
     server.notify('newConsumer', consumerInfo('c1', 'camera', 'video/VP8'))
     server.notify('consumerClosed', { consumerId: 'c1', reason: 'producer-closed' })

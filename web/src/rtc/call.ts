@@ -10,7 +10,7 @@ import { Device } from 'mediasoup-client'
 import { type LocalSource, type MediaEvents, MediaSession, type MediaState, type RemoteStream } from './media_session'
 import { follow, type Roster } from './roster'
 import { type CloseReason, Signaling, SignalingError } from './signaling'
-import type { JoinReply, Notification, Source } from './types'
+import type { JoinReply, Notification, Source, View } from './types'
 
 export type CallStatus = 'connecting' | 'joined' | 'reconnecting' | 'ended'
 export type EndReason = CloseReason | 'room-closed' | 'failed'
@@ -24,6 +24,8 @@ export interface CallState extends Roster {
   displayName: string
   handRaised: boolean
   streams: RemoteStream[]
+  /** The peer who has the floor, as the server hears it. */
+  speaker: string | null
   /** The last thing that went wrong without ending the call. */
   problem: { error: Error; source: Source | null } | null
   end: { reason: EndReason; error: Error | null } | null
@@ -68,6 +70,7 @@ export class Call {
       peers: [],
       chat: [],
       streams: [],
+      speaker: null,
       problem: null,
       end: null,
     }
@@ -110,6 +113,11 @@ export class Call {
     if (stream) this.wanted.set(source, { stream, paused })
     else this.wanted.delete(source)
     return this.session?.sync(source) ?? Promise.resolve()
+  }
+
+  /** How large a stream is shown; the server sends what that needs. */
+  show(consumerId: string, view: View): void {
+    this.session?.show(consumerId, view)
   }
 
   /** Raises SignalingError. */
@@ -174,7 +182,7 @@ export class Call {
     const { peerId, peers, chat } = reply
     const others = peers.filter(({ id }) => id !== peerId)
     const fresh = { serverStopping: false, media: 'fine', problem: null } as const
-    this.set({ ...fresh, status: 'joined', streams: [], peerId, peers: others, chat })
+    this.set({ ...fresh, status: 'joined', streams: [], speaker: null, peerId, peers: others, chat })
     const early = this.early ?? []
     this.early = null
     for (const notification of early) this.onNotification(notification)
@@ -212,6 +220,7 @@ export class Call {
     }
     if (notification.method === 'roomClosed') this.finish('room-closed', null)
     if (notification.method === 'serverStopping') this.set({ serverStopping: true })
+    if (notification.method === 'activeSpeaker') this.set({ speaker: notification.data.peerId })
     this.session?.notify(notification)
     const roster = follow(this.current, notification)
     if (roster !== this.current) this.set(roster)

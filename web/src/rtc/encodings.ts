@@ -23,3 +23,14 @@ export function produceOptions(source: Source, stream: MediaStreamTrack, paused:
       return { ...shared, encodings: SCREEN, codecOptions: { videoGoogleStartBitrate: 1_500 } }
   }
 }
+
+/** Switch on the encodings that are wanted (empty: all) and the others off. Whether that changed anything. */
+export function activate(encodings: RTCRtpEncodingParameters[], wanted: boolean[]): boolean {
+  let changed = false
+  encodings.forEach((encoding, index) => {
+    const active = wanted[index] ?? true
+    changed ||= (encoding.active ?? true) !== active
+    encoding.active = active
+  })
+  return changed
+}

@@ -7,9 +7,9 @@
  */
 
 import type { Device, types } from 'mediasoup-client'
-import { produceOptions } from './encodings'
+import { activate, produceOptions } from './encodings'
 import { type Signaling, SignalingError } from './signaling'
-import { type ConsumerInfo, type Kind, type Notification, type Source, sourceOf } from './types'
+import { type ConsumerInfo, type Kind, type Notification, type Source, sourceOf, type View } from './types'
 
 export interface LocalSource {
   stream: MediaStreamTrack
@@ -25,6 +25,8 @@ export interface RemoteStream {
   source: Source
   track: MediaStreamTrack
   paused: boolean
+  /** Our network has no room for it: the server holds it back. */
+  held: boolean
 }
 
 export type MediaState = 'fine' | 'interrupted'
@@ -56,6 +58,7 @@ export class MediaSession {
   private readonly chains = new Map<Source, Promise<void>>()
   private readonly announced = new Map<string, ConsumerInfo>()
   private readonly consumers = new Map<string, types.Consumer>()
+  private readonly views = new Map<string, View>() // as the server knows them
   private streams: RemoteStream[] = []
   private closed = false
 
@@ -103,12 +106,27 @@ export class MediaSession {
       case 'consumerResumed':
         this.setPaused(notification.data.consumerId, notification.method === 'consumerPaused')
         break
+      case 'consumerHeld':
+        this.change(notification.data.consumerId, { held: notification.data.held })
+        break
+      case 'producerEncodingsWanted':
+        void this.sendWanted(notification.data.producerId, notification.data.wanted)
+        break
       case 'transportClosed':
         for (const [direction, { id }] of this.transports) {
           if (id === notification.data.transportId) void this.rebuild(direction)
         }
         break
     }
+  }
+
+  /** Tell the server how large a stream is shown, if that is news. */
+  show(consumerId: string, view: View): void {
+    const known = this.views.get(consumerId)
+    const same = known?.width === view.width && known.height === view.height && known.hidden === view.hidden
+    if (same || !this.consumers.has(consumerId)) return
+    this.views.set(consumerId, view)
+    this.signaling.request('setConsumerView', { consumerId, ...view }).catch(() => this.views.delete(consumerId))
   }
 
   /** The getStats report of each stream, with what it is. */
@@ -253,6 +271,16 @@ export class MediaSession {
     }
   }
 
+  /** Nobody watches the other encodings: the browser need not encode and send them. */
+  private async sendWanted(producerId: string, wanted: boolean[]): Promise<void> {
+    const sent = [...this.sent.values()].find(({ producer }) => producer.id === producerId)
+    const sender = sent?.producer.rtpSender
+    if (!sender) return
+    const parameters = sender.getParameters()
+    // A browser that refuses goes on sending what it sent.
+    if (activate(parameters.encodings, wanted)) await sender.setParameters(parameters).catch(() => {})
+  }
+
   // ---- consumers ----
 
   private async consume(info: ConsumerInfo): Promise<void> {
@@ -269,7 +297,7 @@ export class MediaSession {
       if (!current) return consumer.close() // it was closed while it was made
       this.consumers.set(id, consumer)
       const paused = current.producerPaused
-      const stream = { consumerId: id, producerId, peerId, kind, source, track: consumer.track, paused }
+      const stream = { consumerId: id, producerId, peerId, kind, source, track: consumer.track, paused, held: false }
       this.setStreams([...this.streams, stream])
       await this.signaling.request('resumeConsumer', { consumerId: id })
     } catch (error) {
@@ -281,19 +309,25 @@ export class MediaSession {
   private setPaused(consumerId: string, paused: boolean): void {
     const info = this.announced.get(consumerId)
     if (info) info.producerPaused = paused
-    this.setStreams(this.streams.map((one) => (one.consumerId === consumerId ? { ...one, paused } : one)))
+    this.change(consumerId, { paused })
+  }
+
+  private change(consumerId: string, change: Partial<RemoteStream>): void {
+    this.setStreams(this.streams.map((one) => (one.consumerId === consumerId ? { ...one, ...change } : one)))
   }
 
   private dropConsumer(consumerId: string): void {
     this.announced.delete(consumerId)
     this.consumers.get(consumerId)?.close()
     this.consumers.delete(consumerId)
+    this.views.delete(consumerId)
     this.setStreams(this.streams.filter((one) => one.consumerId !== consumerId))
   }
 
   private dropAllConsumers(): void {
     this.announced.clear()
     this.consumers.clear() // closed with their transport
+    this.views.clear()
     this.setStreams([])
   }
 

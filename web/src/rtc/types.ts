@@ -101,9 +101,17 @@ export interface Methods {
   resumeConsumer: [OneConsumer, Empty]
   closeConsumer: [OneConsumer, Empty]
   requestConsumerKeyFrame: [OneConsumer, Empty]
+  setConsumerView: [OneConsumer & View, Empty]
   chat: [{ text: string }, { id: string; at: number }]
   raiseHand: [{ raised: boolean }, Empty]
   changeDisplayName: [{ displayName: string }, Empty]
+}
+
+/** How a picture is shown: the server sends no more than that needs. Pixels of the screen. */
+export interface View {
+  width: number
+  height: number
+  hidden: boolean
 }
 
 type PeerProducer = { peerId: string; producerId: string }
@@ -121,6 +129,11 @@ export interface Notifications {
   consumerClosed: { consumerId: string; reason: string }
   consumerPaused: OneConsumer
   consumerResumed: OneConsumer
+  consumerLayersChanged: { consumerId: string; spatialLayer: number | null; temporalLayer: number | null }
+  consumerHeld: { consumerId: string; held: boolean }
+  /** By encoding; empty: send all. */
+  producerEncodingsWanted: { producerId: string; wanted: boolean[] }
+  activeSpeaker: { peerId: string | null; speaking: string[] }
   transportState: { transportId: string; iceState: string; dtlsState: string }
   transportClosed: { transportId: string; reason: string }
   chat: ChatMessage

@@ -1,8 +1,11 @@
 import { Hand, MicOff, MonitorUp, Pin, PinOff } from 'lucide-react'
+import { useMemo, useRef } from 'react'
 import { useShallow } from 'zustand/react/shallow'
 import { Avatar } from '@/components/ui/Avatar'
 import { Video } from '@/components/ui/Video'
+import { useView } from '@/lib/useView'
 import type { Figures } from '@/rtc/stats'
+import type { View } from '@/rtc/types'
 import { useCall } from '@/store/call'
 import { useUi } from '@/store/ui'
 import type { Item } from './items'
@@ -58,14 +61,27 @@ function NameTag({ item: { kind, micOn, name, local } }: { item: Item }) {
   )
 }
 
+function useReportedView(consumerId: string | null) {
+  const box = useRef<HTMLElement>(null)
+  const call = useCall((state) => state.call)
+  const report = useMemo(
+    () => (call && consumerId !== null ? (view: View) => call.show(consumerId, view) : null),
+    [call, consumerId],
+  )
+  useView(box, report)
+  return box
+}
+
 export function Tile({ item }: { item: Item }) {
-  const { kind, key, peerId, name, local, handRaised } = item
+  const { kind, key, peerId, name, local, handRaised, held, consumerId } = item
+  const box = useReportedView(consumerId)
   const figures = useCall(useShallow((state) => state.figures.filter((one) => belongs(one, item))))
   const { figures: showFigures, pinned, pin } = useUi()
   const speaking = kind === 'camera' && figures.some(({ audioLevel }) => audioLevel > SPEAKING_LEVEL)
   const PinIcon = pinned === key ? PinOff : Pin
   return (
     <section
+      ref={box}
       data-testid={kind === 'screen' ? 'screen-tile' : 'tile'}
       data-peer-id={peerId}
       data-peer-name={name}
@@ -75,6 +91,14 @@ export function Tile({ item }: { item: Item }) {
     >
       <Picture item={item} />
       <NameTag item={item} />
+      {held && (
+        <p
+          data-testid="held-mark"
+          className="absolute inset-x-2 top-1/2 -translate-y-1/2 rounded-lg bg-black/65 px-2 py-1 text-center text-[13px]"
+        >
+          Paused: your network has no room for this picture
+        </p>
+      )}
       {handRaised && (
         <span
           data-testid="hand-mark"

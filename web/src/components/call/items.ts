@@ -13,6 +13,9 @@ export interface Item {
   micOn: boolean
   handRaised: boolean
   stream: MediaStreamTrack | null
+  /** Null for our own. */
+  consumerId: string | null
+  held: boolean
 }
 
 interface Inputs {
@@ -21,14 +24,19 @@ interface Inputs {
   micOn: boolean
 }
 
+type Shown = Pick<Item, 'stream' | 'consumerId' | 'held'>
+
 function micOnOf(peer: Peer): boolean {
   return peer.producers.some(({ kind, paused, appData }) => sourceOf(kind, appData) === 'mic' && !paused)
 }
 
 /** Everything to show: the others in the order of their coming, then ourselves; screens before all. */
 export function itemsOf(call: CallState, inputs: Inputs): Item[] {
-  const streamOf = (peerId: string, source: Source) =>
-    call.streams.find((one) => one.peerId === peerId && one.source === source && !one.paused)?.track ?? null
+  const streamOf = (peerId: string, source: Source): Shown => {
+    const found = call.streams.find((one) => one.peerId === peerId && one.source === source && !one.paused)
+    return { stream: found?.track ?? null, consumerId: found?.consumerId ?? null, held: found?.held ?? false }
+  }
+  const own = (stream: MediaStreamTrack | null): Shown => ({ stream, consumerId: null, held: false })
   const others = [...call.peers]
     .sort((one, other) => one.joinedAt - other.joinedAt)
     .map((peer) => ({
@@ -38,14 +46,14 @@ export function itemsOf(call: CallState, inputs: Inputs): Item[] {
       handRaised: peer.handRaised,
     }))
   const me = {
-    camera: inputs.camera,
-    screen: inputs.screen,
+    camera: own(inputs.camera),
+    screen: own(inputs.screen),
     shared: { peerId: call.peerId ?? '', name: call.displayName, local: true, micOn: inputs.micOn },
     handRaised: call.handRaised,
   }
   const all = [...others, me]
   const screens = all.flatMap(({ shared, screen }): Item[] =>
-    screen ? [{ ...shared, key: `${shared.peerId}:screen`, kind: 'screen', handRaised: false, stream: screen }] : [],
+    screen.stream ? [{ ...shared, ...screen, key: `${shared.peerId}:screen`, kind: 'screen', handRaised: false }] : [],
   )
   const cameras = all.map(
     ({ shared, camera, handRaised }): Item => ({
@@ -53,7 +61,7 @@ export function itemsOf(call: CallState, inputs: Inputs): Item[] {
       key: shared.peerId,
       kind: 'camera',
       handRaised,
-      stream: camera,
+      ...camera,
     }),
   )
   return [...screens, ...cameras]
