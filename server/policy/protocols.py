@@ -73,6 +73,7 @@ class Wish:
     screen: bool = False  # a screen share: detail matters, and it comes first
     speaker: bool = False  # its peer is the dominant speaker
     pausable: bool = True  # False: its smallest option is always sent
+    hidden: bool = False  # the viewer doesn't see it: its smallest option will do
 
 
 @dataclass(frozen=True, slots=True)
