@@ -3,7 +3,7 @@
 #
 # Sans-I/O: `now` is monotonic ns. Rates are bit/s of everything a packet costs: IP and UDP headers are the caller's to add to `size`.
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef enum:
     SENT_LOG = 4096             # packets remembered until feedback about them comes
