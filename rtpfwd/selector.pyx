@@ -10,6 +10,7 @@ cdef class Selector:
 
     def __init__(self, *, bint video):
         self.video = video
+        self.held = False
         self.target.spatial = -1
         self.target.temporal = -1
         self.current.spatial = -1
@@ -20,6 +21,9 @@ cdef class Selector:
 
     cdef bint wants_keyframe(self) noexcept nogil:
         return False
+
+    cdef int wanted_encoding(self) noexcept nogil:
+        return -1
 
     cdef void reset(self) noexcept nogil:
         self.current.spatial = -1
