@@ -12,6 +12,7 @@ from OpenSSL import SSL
 
 from server.errors import BadPacket, LocalError
 from server.rtc.certificate import Certificate, Fingerprint
+from server.rtc.dtls_alerts import CLOSE_NOTIFY, Alerts
 from server.rtc.dtls_context import (
     PROFILE_AEAD_AES_128_GCM,
     PROFILE_AES128_CM_SHA1_80,
@@ -38,6 +39,7 @@ _HANDSHAKE_LIMIT_NS: Final = 30_000 * _MILLISECOND
 # Repeats of the peer's last flight are answered at most so often: they are not authenticated.
 _ANSWER_INTERVAL_NS: Final = 50 * _MILLISECOND
 
+_FATAL: Final = 2  # level of an alert
 _EARLY_DATAGRAMS: Final = 8
 _EARLY_BYTES: Final = 16_384
 
@@ -119,6 +121,7 @@ class DtlsEndpoint:
         self._role = DtlsRole.SERVER
         self._check = PeerCheck(())
         self._connection: SSL.Connection | None = None
+        self._alerts: Alerts | None = None  # instead of the connection, once connected
         self._early: list[bytes] = []
         # The last flight, for resending, and how far OpenSSL's output has been taken over.
         self._flight: list[Record] = []
@@ -163,14 +166,15 @@ class DtlsEndpoint:
         records = split_records_untrusted(data)
         if self.state is DtlsState.NEW:
             self._keep_early(data)
-        elif self._connection is None or self.state in (DtlsState.FAILED, DtlsState.CLOSED):
+        elif self.state in (DtlsState.FAILED, DtlsState.CLOSED):
             raise BadPacket("dtls-closed")
-        elif self.state is DtlsState.CONNECTING:
+        elif self.state is DtlsState.CONNECTED:
+            self._receive_connected(records, now)
+        else:
             # One datagram at a time: OpenSSL must not read a record that continues in the next one.
+            assert self._connection is not None
             self._connection.bio_write(data)
             self._shake_hands(self._connection, now)
-        else:
-            self._receive_connected(self._connection, records, now)
 
     def close(self, now: int) -> None:
         """Say close_notify if there is anybody to hear it. No event tells of it: the caller knows."""
@@ -240,6 +244,10 @@ class DtlsEndpoint:
             self._flight = []  # The server has heard us, and has the last word.
         self._events.append(DtlsConnected(self._export_keys(connection, profile)))
         self._read(connection)
+        if self.state is DtlsState.CONNECTED:
+            self._alerts = Alerts.of(connection, client=self._role is DtlsRole.CLIENT)
+            if self._alerts is not None:
+                self._connection = None
 
     def _export_keys(self, connection: SSL.Connection, profile: int) -> SrtpKeys:
         """RFC 5764 section 4.2: client key, server key, client salt, server salt."""
@@ -251,12 +259,15 @@ class DtlsEndpoint:
             return SrtpKeys(profile, send=client, recv=server)
         return SrtpKeys(profile, send=server, recv=client)
 
-    def _receive_connected(self, connection: SSL.Connection, records: Sequence[Record], now: int) -> None:
-        """OpenSSL sees only encrypted alerts and data, so that nothing can draw it into a handshake again."""
+    def _receive_connected(self, records: Sequence[Record], now: int) -> None:
+        """Only encrypted alerts and data are read, so that nothing can draw us into a handshake again."""
         wanted = [record for record in records if record.epoch and record.content_type in (ALERT, APPLICATION_DATA)]
         for record in wanted:
-            connection.bio_write(record.data)
-            self._read(connection)
+            if self._alerts is not None:
+                self._read_record(self._alerts, record)
+            elif self._connection is not None:
+                self._connection.bio_write(record.data)
+                self._read(self._connection)
             if self.state is not DtlsState.CONNECTED:
                 return
         repeats = any(record.epoch and record.content_type == HANDSHAKE for record in records)
@@ -264,6 +275,15 @@ class DtlsEndpoint:
             # The client repeats its Finished: it has not had ours. Only the server answers, or both would for ever.
             self._answered_at = now
             self._resend()
+
+    def _read_record(self, alerts: Alerts, record: Record) -> None:
+        """As `_read`, without OpenSSL. A close_notify or a fatal alert ends it; other warnings mean nothing."""
+        said = alerts.open_untrusted(record)
+        if said is not None and record.content_type == APPLICATION_DATA:
+            self.counters["application_data"] += 1
+        elif said is not None and len(said) == 2 and (said == CLOSE_NOTIFY or said[0] == _FATAL):
+            self._end(DtlsState.CLOSED)
+            self._events.append(DtlsClosed())
 
     def _read(self, connection: SSL.Connection) -> None:
         """Take what OpenSSL has decrypted. Application data (SCTP) has no use yet and is only counted."""
@@ -328,6 +348,9 @@ class DtlsEndpoint:
             self._transmits.append(datagram)
 
     def _say_goodbye(self) -> None:
+        if self._alerts is not None:
+            self._transmits.append(self._alerts.seal(CLOSE_NOTIFY))
+            return
         assert self._connection is not None
         try:
             self._connection.shutdown()
@@ -341,7 +364,7 @@ class DtlsEndpoint:
 
     def _end(self, state: DtlsState) -> None:
         self.state = state
-        self._connection = None
+        self._connection = self._alerts = None
         self._early = []
         self._flight = []
         self._resend_at = None

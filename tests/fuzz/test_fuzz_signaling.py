@@ -48,6 +48,7 @@ DATA: list[tuple[str, dict]] = [
     ("requestConsumerKeyFrame", {"consumerId": "$c"}),
     ("setConsumerPreferredLayers", {"consumerId": "$c", "spatialLayer": 1, "temporalLayer": None}),
     ("setConsumerPriority", {"consumerId": "$c", "priority": 200}),
+    ("setConsumerView", {"consumerId": "$c", "width": 640, "height": 360, "hidden": False}),
     ("getStats", {"transportId": "$t"}),
     ("chat", {"text": "hello \U0001f44b"}),
     ("raiseHand", {"raised": True}),
