@@ -376,18 +376,20 @@ class PlainTransportInfo(_message.Message):
     def __init__(self, id: _Optional[str] = ..., local_address: _Optional[str] = ..., local_port: _Optional[int] = ..., remote_address: _Optional[str] = ..., remote_port: _Optional[int] = ..., srtp_parameters: _Optional[_Union[SrtpParameters, _Mapping]] = ...) -> None: ...
 
 class ProduceRequest(_message.Message):
-    __slots__ = ("transport_id", "id", "kind", "rtp_parameters", "paused")
+    __slots__ = ("transport_id", "id", "kind", "rtp_parameters", "paused", "screen")
     TRANSPORT_ID_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     RTP_PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     PAUSED_FIELD_NUMBER: _ClassVar[int]
+    SCREEN_FIELD_NUMBER: _ClassVar[int]
     transport_id: str
     id: str
     kind: MediaKind
     rtp_parameters: RtpParameters
     paused: bool
-    def __init__(self, transport_id: _Optional[str] = ..., id: _Optional[str] = ..., kind: _Optional[_Union[MediaKind, str]] = ..., rtp_parameters: _Optional[_Union[RtpParameters, _Mapping]] = ..., paused: _Optional[bool] = ...) -> None: ...
+    screen: bool
+    def __init__(self, transport_id: _Optional[str] = ..., id: _Optional[str] = ..., kind: _Optional[_Union[MediaKind, str]] = ..., rtp_parameters: _Optional[_Union[RtpParameters, _Mapping]] = ..., paused: _Optional[bool] = ..., screen: _Optional[bool] = ...) -> None: ...
 
 class ProducerInfo(_message.Message):
     __slots__ = ("id", "type")

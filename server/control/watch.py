@@ -9,7 +9,15 @@ import trio
 
 from protos import media_pb2 as pb
 from protos.control import ErrorCode, NodeError
-from server.media.events import EntityClosed, ProducerPauseChanged, PublicEvent
+from server.media.events import (
+    ActiveSpeakersChanged,
+    ConsumerHeld,
+    ConsumerLayersChanged,
+    EntityClosed,
+    ProducerEncodingsWanted,
+    ProducerPauseChanged,
+    PublicEvent,
+)
 
 BUFFERED_EVENTS = 4096  # per watcher; closing one large room is a few hundred
 
@@ -83,6 +91,24 @@ def event_to_pb(event: PublicEvent) -> pb.Event:
                 producer_id=event.producer_id, paused=event.paused, consumer_ids=event.consumer_ids
             )
         )
+    if isinstance(event, ConsumerLayersChanged):
+        return pb.Event(
+            consumer_layers=pb.ConsumerLayersChanged(
+                consumer_id=event.consumer_id, spatial=event.spatial, temporal=event.temporal
+            )
+        )
+    if isinstance(event, ProducerEncodingsWanted):
+        return pb.Event(
+            encodings_wanted=pb.ProducerEncodingsWanted(producer_id=event.producer_id, wanted=event.wanted)
+        )
+    if isinstance(event, ActiveSpeakersChanged):
+        return pb.Event(
+            speakers=pb.ActiveSpeakersChanged(
+                router_id=event.router_id, dominant_producer_id=event.dominant or "", producer_ids=event.active
+            )
+        )
+    if isinstance(event, ConsumerHeld):
+        return pb.Event(consumer_held=pb.ConsumerHeld(consumer_id=event.consumer_id, held=event.held))
     return pb.Event(
         transport_state=pb.TransportStateChanged(
             transport_id=event.transport_id, ice_state=event.ice_state, dtls_state=event.dtls_state

@@ -60,6 +60,40 @@ class ProducerPauseChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class ConsumerLayersChanged:
+    """Another layer flows to a viewer now; None: nothing flows yet."""
+
+    consumer_id: str
+    spatial: int | None
+    temporal: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProducerEncodingsWanted:
+    """Which encodings of a producer somebody watches: the others need not be sent (dynacast)."""
+
+    producer_id: str
+    wanted: tuple[bool, ...]  # by index of the encoding
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveSpeakersChanged:
+    """Who speaks in a router."""
+
+    router_id: str
+    dominant: str | None  # producer id
+    active: tuple[str, ...]  # producer ids, loudest first
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerHeld:
+    """A viewer's path has no room for this consumer, or has room again."""
+
+    consumer_id: str
+    held: bool
+
+
+@dataclass(frozen=True, slots=True)
 class PathClosed:
     """No transport uses this path any more. For the shell only: it closes the TCP connection behind it."""
 
@@ -76,5 +110,13 @@ class SocketReleased:
     socket: int
 
 
-PublicEvent: TypeAlias = TransportStateChanged | EntityClosed | ProducerPauseChanged
+PublicEvent: TypeAlias = (
+    TransportStateChanged
+    | EntityClosed
+    | ProducerPauseChanged
+    | ConsumerLayersChanged
+    | ProducerEncodingsWanted
+    | ActiveSpeakersChanged
+    | ConsumerHeld
+)
 MediaEvent: TypeAlias = PublicEvent | PathClosed | SocketReleased

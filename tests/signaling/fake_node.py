@@ -263,6 +263,21 @@ class FakeNode:
         self._find(pb.EntityKind.CONSUMER, request.consumer_id)
         return pb.Empty()
 
+    async def set_view(self, request: pb.SetViewRequest) -> pb.Empty:
+        await self._command("set_view")
+        self._find(pb.EntityKind.CONSUMER, request.consumer_id)
+        return pb.Empty()
+
+    async def set_policy(self, request: pb.SetPolicyRequest) -> pb.PolicyInfo:
+        await self._command("set_policy")
+        self._find(request.kind, request.id)
+        return pb.PolicyInfo(name=request.name or "default", shadow=request.shadow, available=["default"])
+
+    async def get_decisions(self, request: pb.GetDecisionsRequest) -> pb.Decisions:
+        await self._command("get_decisions")
+        self._find(pb.EntityKind.TRANSPORT, request.transport_id)
+        return pb.Decisions()
+
     async def close(self, request: pb.CloseRequest) -> pb.Empty:
         await self._command("close")
         self._find(request.kind, request.id)
