@@ -1,0 +1,480 @@
+"""One simulated call: browsers, links and a node in virtual time, and the samples taken of them.
+
+The clock moves from one millisecond in which something is due to the next; what a link does is exact within, so delays
+and arrival times are not rounded. All randomness comes from the seed, and nothing hangs on the clock or on the order of
+a set: the same scenario and seed give the same packets, bit by bit.
+"""
+
+from __future__ import annotations
+
+import gc
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+
+from server.media.consumer import Consumer
+from server.media.producer import Producer
+from server.media.webrtc_transport import WebRtcTransport
+from server.rtc import uris
+from server.rtc.address import Address
+from server.rtc.parameters import (
+    RtcpFeedback,
+    RtcpParameters,
+    RtpCodecParameters,
+    RtpEncodingParameters,
+    RtpHeaderExtensionParameters,
+    RtpParameters,
+    RtxParameters,
+)
+from server.testing.netem import MS, SECOND, Link, LinkConfig, rate_trace
+from server.testing.sim.browser import OVERHEAD, Browser
+from server.testing.sim.node import Node
+from server.testing.sim.player import AudioPlayer, VideoPlayer
+from server.testing.sim.scenario import Change, LinkSpec, Scenario, VisitorSpec, trace
+from server.testing.sim.sources import (
+    CAMERA,
+    LEVEL_ID,
+    MID_ID,
+    REPAIRED_RID_ID,
+    RID_ID,
+    SCREEN,
+    TRANSPORT_CC_ID,
+    Camera,
+    Encoder,
+    Encoding,
+    Microphone,
+    SendStream,
+)
+
+SERVER = Address("udp", "192.0.2.1", 40000)
+BEGINNING = 1000 * SECOND  # a clock that has run for a while, as real ones have
+SAMPLE = SECOND // 2
+_TURNS = 3  # how often a node's turn may call for another at the same instant
+_VIDEO_TYPE, _RTX_TYPE, _AUDIO_TYPE = 96, 97, 109
+_MOST_UPLINK = 6_000_000  # bit/s that a browser ever believes in
+
+Parcel = tuple["Visitor", bytes]
+
+
+@dataclass(slots=True)
+class View:
+    """One source at one viewer."""
+
+    source: str  # "anna's camera"
+    kind: str  # camera, screen or microphone
+    consumer: Consumer
+    player: VideoPlayer | AudioPlayer
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Of one visitor, over the half second before `at`."""
+
+    at: int
+    capacity_bps: int | None  # of its link now; None: unlimited
+    estimate_bps: int  # the node's; 0: it makes none
+    received_bps: int  # with IP and UDP headers
+    waited_ns: int  # mean, of what passed its link, for others who share it too
+    dropped: float  # share of what was sent to the link that its queue had no room for
+    heights: tuple[int, ...]  # of the pictures shown last, by view; 0: none yet
+
+
+@dataclass(slots=True)
+class Visitor:
+    """One browser, its transport and its links."""
+
+    spec: VisitorSpec
+    browser: Browser
+    transport: WebRtcTransport
+    address: Address
+    up: Link[Parcel]
+    down: Link[Parcel]
+    joined: int
+    due: int = 0  # when the browser wants its turn; 0: it was touched since
+    views: list[View] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
+    before: tuple[int, int, int, int] = (0, 0, 0, 0)  # counters at the last sample
+
+
+@dataclass(slots=True)
+class Publication:
+    """One source of a visitor."""
+
+    owner: Visitor
+    kind: str
+    producer: Producer
+    camera: Camera | None
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """Names; empty ones are the node's defaults."""
+
+    congestion: str = ""
+    layers: str = ""
+    speakers: str = ""
+
+
+class Call:
+    """Run it once."""
+
+    def __init__(self, scenario: Scenario, *, seed: int, policies: Policies | None = None) -> None:
+        self.scenario = scenario
+        self.now = BEGINNING
+        self.node = Node(seed)
+        self.visitors: dict[str, Visitor] = {}
+        self.publications: list[Publication] = []
+        self._rng = random.Random(seed)
+        self._shared = {
+            name: self._link(spec, [change for change in scenario.changes if change.link == name])
+            for name, spec in sorted(scenario.links.items())
+        }
+        self._links = list(self._shared.values())  # towards browsers, in the order of making
+        self._by_address: dict[Address, Visitor] = {}
+        self._agenda = self._make_agenda()
+        self._sample_at = BEGINNING + SAMPLE
+        self._choose(policies or Policies())
+
+    def run(self, duration_s: float | None = None, progress: Callable[[float], None] = lambda _: None) -> None:
+        """To the end. `progress` is told of each simulated second."""
+        end = BEGINNING + round((duration_s or self.scenario.duration_s) * SECOND)
+        collecting = gc.isenabled()
+        gc.disable()  # packets make no cycles, and looking for some takes a fifth of the time
+        try:
+            tell = self.now
+            while self.now < end:
+                self._turn()
+                if self.now >= tell:
+                    progress((self.now - BEGINNING) / SECOND)
+                    tell += SECOND
+                self.now = min(end, max(self.now + MS, -(-self._next_timeout() // MS) * MS))
+        finally:
+            if collecting:
+                gc.enable()
+        if self.node.defects:
+            what, error = self.node.defects[0]
+            raise RuntimeError(f"the node has a defect: {what}") from error
+
+    # ---- the calendar ----
+
+    def _make_agenda(self) -> list[tuple[int, Callable[[], None]]]:
+        """Who joins and what changes, the soonest last."""
+        agenda: list[tuple[float, int, Callable[[], None]]] = []
+        for visitor in self.scenario.visitors:
+            agenda.append((visitor.joins_s, len(agenda), partial(self._join, visitor)))
+        for change in self.scenario.changes:
+            if change.moves:
+                agenda.append((change.at_s, len(agenda), partial(self._move, change.visitor)))
+        ordered = sorted(agenda, key=lambda entry: entry[:2], reverse=True)
+        return [(BEGINNING + round(at * SECOND), action) for at, _, action in ordered]
+
+    def _next_timeout(self) -> int:
+        soonest = self._sample_at
+        if self._agenda and self._agenda[-1][0] < soonest:
+            soonest = self._agenda[-1][0]
+        for due in (self.node.core.next_timeout(), self.node.plane.next_timeout()):
+            if due is not None and due < soonest:
+                soonest = due
+        for link in self._links:
+            if link.soonest < soonest:
+                soonest = link.soonest
+        for visitor in self.visitors.values():
+            if not visitor.due:
+                visitor.due = visitor.browser.next_timeout()
+            if visitor.due < soonest:
+                soonest = visitor.due
+            if visitor.up.soonest < soonest:
+                soonest = visitor.up.soonest
+        return soonest
+
+    def _turn(self) -> None:
+        """Everything that is due by now."""
+        now = self.now
+        while self._agenda and self._agenda[-1][0] <= now:
+            self._agenda.pop()[1]()
+        self._carry(now)
+        for visitor in self.visitors.values():
+            if visitor.due > now:
+                continue
+            browser = visitor.browser
+            browser.handle_timeout(now)
+            visitor.due = 0
+            if browser.output:
+                for data in browser.output:
+                    visitor.up.send((visitor, data), len(data) + OVERHEAD, now)
+                browser.output.clear()
+        core, plane = self.node.core, self.node.plane
+        for _ in range(_TURNS):
+            due = core.next_timeout()
+            if due is not None and due <= now:
+                core.handle_timeout(now)
+            due = plane.next_timeout()
+            if due is not None and due <= now:
+                plane.handle_timeout(now)
+            if not self._drain(now):
+                break
+        if self._sample_at <= now:
+            self._sample_at += SAMPLE
+            for visitor in self.visitors.values():
+                self._sample(visitor, now)
+
+    def _carry(self, now: int) -> None:
+        """Let arrive what has: at the node in one batch, at each browser at its own time."""
+        batch: list[tuple[int, Address, bytes]] = []
+        for visitor in self.visitors.values():
+            up = visitor.up
+            if up.soonest > now:
+                continue
+            while (arrival := up.poll_arrival(now)) is not None:
+                batch.append((0, visitor.address, arrival[1][1]))
+        if batch:
+            self.node.plane.ingest(batch, now)
+        for link in self._links:
+            if link.soonest > now:
+                continue
+            while (arrival := link.poll_arrival(now)) is not None:
+                at, (visitor, data) = arrival
+                visitor.browser.receive(data, at)
+                visitor.due = 0
+
+    def _drain(self, now: int) -> bool:
+        """Whether there was anything that may call for another turn."""
+        core, plane = self.node.core, self.node.plane
+        again = False
+        while (handed := plane.poll_handoff()) is not None:
+            core.receive(0, *handed, now)
+            again = True
+        while (event := plane.poll_event()) is not None:
+            core.plane_event(0, event)
+            again = True
+        while (answer := core.poll_transmit()) is not None:
+            self._send_down(answer[2], answer[3], now)
+        while (output := plane.poll_transmit()) is not None:
+            self._send_down(output[1], output[2], now)
+        while (happened := core.poll_event()) is not None:
+            self._happened(happened)
+        return again
+
+    def _send_down(self, destination: tuple[str, str, int], data: bytes, now: int) -> None:
+        visitor = self._by_address.get(destination)  # type: ignore[call-overload]
+        if visitor is not None:
+            visitor.down.send((visitor, data), len(data) + OVERHEAD, now)
+
+    def _happened(self, event: object) -> None:
+        """What a front would tell the browsers."""
+
+    # ---- who is there ----
+
+    def _join(self, spec: VisitorSpec) -> None:
+        number = len(self.visitors) + 1
+        transport = self.node.add_transport(spec.name, self.now)
+        rng = random.Random(self._rng.getrandbits(64))
+        browser = Browser(spec.name, SERVER, rng, max_bps=_MOST_UPLINK)
+        changes = [change for change in self.scenario.changes if change.visitor == spec.name]
+        up = self._link(spec.up, changes, upwards=True)
+        if spec.behind:
+            down = self._shared[spec.behind]
+        else:
+            down = self._link(spec.down, changes)
+            self._links.append(down)
+        visitor = Visitor(spec, browser, transport, Address("udp", f"198.51.100.{number}", 50000), up, down, self.now)
+        self.visitors[spec.name] = visitor
+        self._by_address[visitor.address] = visitor
+        ice = transport.ice_parameters
+        browser.connect(ice.username_fragment, ice.password, self.now)
+        theirs = list(self.publications)
+        for mid, kind in enumerate(spec.sends):
+            self._publish(visitor, kind, mid, rng)
+        if spec.watches:
+            for publication in theirs:
+                self._watch(visitor, publication)
+
+    def _move(self, name: str) -> None:
+        visitor = self.visitors[name]
+        del self._by_address[visitor.address]
+        host = f"203.0.113.{len(self.visitors) + 1}"
+        visitor.address = Address("udp", host, visitor.address.port + 1)
+        self._by_address[visitor.address] = visitor
+        visitor.browser.move(self.now)
+        visitor.due = 0
+
+    def _publish(self, visitor: Visitor, kind: str, mid: int, rng: random.Random) -> None:
+        """Produce a source, and let everybody who is there watch it."""
+        encodings = CAMERA if kind == "camera" else SCREEN if kind == "screen" else ()
+        streams = [_stream(rng, mid=str(mid), rid=encoding.rid, video=True) for encoding in encodings] or [
+            _stream(rng, mid=str(mid), rid="", video=False)
+        ]
+        parameters = (
+            _video_parameters(str(mid), encodings, streams) if encodings else _audio_parameters(mid, streams[0])
+        )
+        producer = self.node.commands.produce(
+            visitor.transport.id,
+            f"{visitor.spec.name}-{kind}",
+            "video" if encodings else "audio",
+            parameters,
+            self.now,
+            paused=False,
+        )
+        camera = None
+        for stream in streams:
+            visitor.browser.add_stream(stream)
+        if encodings:
+            screen = kind == "screen"
+            fps = 5 if screen else 25
+            pairs = zip(encodings, streams, strict=True)
+            encoders = [Encoder(encoding, stream, rng, fps=fps, slides=screen) for encoding, stream in pairs]
+            camera = Camera(encoders, rng, fps=fps, starts=self.now, screen=screen)
+            visitor.browser.cameras.append(camera)
+        else:
+            visitor.browser.microphones.append(Microphone(streams[0], rng, starts=self.now, talks=visitor.spec.talks))
+        publication = Publication(visitor, kind, producer, camera)
+        self.publications.append(publication)
+        for other in self.visitors.values():
+            if other is not visitor and other.spec.watches:
+                self._watch(other, publication)
+
+    def _watch(self, visitor: Visitor, publication: Publication) -> None:
+        consumer = self.node.commands.consume(
+            visitor.transport.id,
+            f"{visitor.spec.name}<{publication.producer.id}",
+            publication.producer.id,
+            self.node.router.rtp_capabilities,
+            self.now,
+            paused=False,
+        )
+        (encoding,) = consumer.rtp_parameters.encodings
+        assert encoding.ssrc is not None
+        browser = visitor.browser
+        player: VideoPlayer | AudioPlayer
+        if publication.camera is None:
+            player = AudioPlayer(encoding.ssrc)
+        else:
+            player = VideoPlayer(encoding.ssrc, browser.own_ssrc, rtt_ns=browser.rtt_ns, now=self.now)
+        browser.add_player(player, encoding.rtx.ssrc if encoding.rtx is not None else None)
+        source = f"{publication.owner.spec.name}'s {publication.kind}"
+        visitor.views.append(View(source, publication.kind, consumer, player, self.now))
+
+    # ---- links ----
+
+    def _link(self, spec: LinkSpec, changes: list[Change], *, upwards: bool = False) -> Link[Parcel]:
+        config = spec.config()
+        link: Link[Parcel] = Link(config, seed=self._rng.getrandbits(64), cross=spec.cross_traffic())
+        planned = list(self._traced(spec, config))
+        for change in sorted(changes, key=lambda change: change.at_s):
+            stated = change.up if upwards else change.down
+            if stated is not None:
+                config = stated.config(config)
+                planned.append((BEGINNING + round(change.at_s * SECOND), config))
+        link.plan(sorted(planned, key=lambda step: step[0]))
+        return link
+
+    def _traced(self, spec: LinkSpec, config: LinkConfig) -> Iterator[tuple[int, LinkConfig]]:
+        """Its rates for as long as the scenario may run, one round of the trace after the other."""
+        if not spec.trace:
+            return
+        steps = trace(spec.trace)
+        length = steps[-1][0] + SECOND
+        for start in range(BEGINNING, BEGINNING + round(self.scenario.duration_s * SECOND) + length, length):
+            yield from rate_trace(config, [(start + at, rate) for at, rate in steps])
+
+    # ---- figures ----
+
+    def _choose(self, policies: Policies) -> None:
+        """Tell the node which policies to use."""
+
+    def _sample(self, visitor: Visitor, now: int) -> None:
+        counters = visitor.down.counters
+        after = (visitor.browser.received_bytes, counters.waited_ns, counters.sent, counters.overflowed)
+        received, waited, sent, dropped = (new - old for new, old in zip(after, visitor.before, strict=True))
+        visitor.before = after
+        heights = tuple(
+            view.player.shown[-1].height if view.player.shown else 0
+            for view in visitor.views
+            if isinstance(view.player, VideoPlayer)
+        )
+        visitor.samples.append(
+            Sample(
+                now,
+                visitor.down.config.rate_bps,
+                self._estimate(visitor),
+                received * 8 * SECOND // SAMPLE,
+                waited // max(1, sent - dropped),
+                dropped / sent if sent else 0.0,
+                heights,
+            )
+        )
+
+    def _estimate(self, visitor: Visitor) -> int:
+        media = visitor.transport.media
+        figures = media.plane.congestion(media.handle) if hasattr(media.plane, "congestion") else None
+        return figures.estimate_bps if figures is not None else 0
+
+
+def _stream(rng: random.Random, *, mid: str, rid: str, video: bool) -> SendStream:
+    ssrc = rng.randrange(1, 1 << 30) * 2
+    return SendStream(
+        rng,
+        ssrc=ssrc,
+        payload_type=_VIDEO_TYPE if video else _AUDIO_TYPE,
+        mid=mid,
+        rid=rid,
+        rtx_ssrc=ssrc + 1 if video else 0,
+        rtx_payload_type=_RTX_TYPE,
+        video=video,
+    )
+
+
+def _video_parameters(mid: str, encodings: tuple[Encoding, ...], streams: list[SendStream]) -> RtpParameters:
+    """As mediasoup-client states a VP8 simulcast source: by RID, without SSRCs."""
+    feedback = (
+        RtcpFeedback("nack"),
+        RtcpFeedback("nack", "pli"),
+        RtcpFeedback("ccm", "fir"),
+        RtcpFeedback("transport-cc"),
+        RtcpFeedback("goog-remb"),
+    )
+    layers = {encoding.temporal_layers for encoding in encodings}
+    return RtpParameters(
+        mid=mid,
+        codecs=(
+            RtpCodecParameters("video/VP8", _VIDEO_TYPE, 90_000, rtcp_feedback=feedback),
+            RtpCodecParameters("video/rtx", _RTX_TYPE, 90_000, parameters={"apt": _VIDEO_TYPE}),
+        ),
+        header_extensions=(
+            RtpHeaderExtensionParameters(uris.MID, MID_ID),
+            RtpHeaderExtensionParameters(uris.RID, RID_ID),
+            RtpHeaderExtensionParameters(uris.REPAIRED_RID, REPAIRED_RID_ID),
+            RtpHeaderExtensionParameters(uris.TRANSPORT_CC, TRANSPORT_CC_ID),
+        ),
+        encodings=tuple(
+            RtpEncodingParameters(
+                rid=encoding.rid or None,
+                ssrc=None if encoding.rid else stream.ssrc,
+                rtx=None if encoding.rid else RtxParameters(stream.rtx_ssrc),
+                scalability_mode="L1T3" if 3 in layers else "L1T1",
+                max_bitrate=encoding.max_bps,
+            )
+            for encoding, stream in zip(encodings, streams, strict=True)
+        ),
+        rtcp=RtcpParameters(cname="sim"),
+    )
+
+
+def _audio_parameters(mid: int, stream: SendStream) -> RtpParameters:
+    return RtpParameters(
+        mid=str(mid),
+        codecs=(
+            RtpCodecParameters(
+                "audio/opus", _AUDIO_TYPE, 48_000, channels=2, rtcp_feedback=(RtcpFeedback("transport-cc"),)
+            ),
+        ),
+        header_extensions=(
+            RtpHeaderExtensionParameters(uris.MID, MID_ID),
+            RtpHeaderExtensionParameters(uris.AUDIO_LEVEL, LEVEL_ID),
+            RtpHeaderExtensionParameters(uris.TRANSPORT_CC, TRANSPORT_CC_ID),
+        ),
+        encodings=(RtpEncodingParameters(ssrc=stream.ssrc),),
+        rtcp=RtcpParameters(cname="sim"),
+    )

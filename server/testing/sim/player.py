@@ -1,0 +1,396 @@
+"""What a simulated browser watches and hears: loss repair, the VP8 decoder's rules, a jitter buffer, freezes.
+
+A frame is decodable when it is complete and what it builds on was decoded, told by picture id, TL0PICIDX, temporal id
+and the layer sync bit (RFC 7741 section 4.2). It is shown when its playout time has come, or at once when that has
+passed. Freezes are counted as Chromium does: a gap longer than three average ones and than the average plus 150 ms.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from dataclasses import dataclass, field
+
+from server.testing import rtp
+from server.testing.sim.feedback import report_block
+
+MS = 1_000_000
+SECOND = 1_000_000_000
+_STAMP = struct.Struct("!IQ")
+_TRIES = 10  # NACKs for one packet, as libwebrtc
+_MOST_MISSING = 1000
+_WAIT_FOR_KEYFRAME = 200 * MS  # libwebrtc's two waits before a keyframe is asked for
+_WAIT_FOR_FRAME = 3 * SECOND
+_MOST_DELAY = 500 * MS  # of the jitter buffer
+_AVERAGED = 30  # frame gaps that a freeze is measured against
+
+
+def unwrap(value: int, last: int, bits: int) -> int:
+    """The number nearest to `last` that ends in `value`."""
+    half = 1 << (bits - 1)
+    return last + ((value - last + half) & ((1 << bits) - 1)) - half
+
+
+@dataclass(slots=True)
+class _Frame:
+    timestamp: int
+    first: int | None = None  # unwrapped sequence numbers
+    last: int | None = None
+    packets: int = 0
+    stamp: int = 0  # when it was captured
+    keyframe: bool = False
+    height: int = 0
+    picture: int = 0
+    tl0: int = 0
+    temporal: int | None = None
+    sync: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One frame on the screen."""
+
+    at: int
+    captured: int
+    height: int
+    temporal: int
+
+
+@dataclass(slots=True)
+class StreamFigures:
+    """Of one received stream, video or audio."""
+
+    packets: int = 0  # distinct
+    bytes: int = 0  # of RTP packets as received, retransmissions too
+    duplicates: int = 0
+    missing: int = 0  # sequence numbers that were passed over at first
+    repaired: int = 0  # of those, by RTX
+    nacks: int = 0  # sequence numbers asked for
+    keyframe_requests: int = 0
+    keyframes: int = 0
+    undecodable: int = 0  # complete frames that never could be decoded
+    transit: list[int] = field(default_factory=list)  # ns from stamp to arrival, first transmissions
+
+
+class Receiver:
+    """What a video and an audio stream have in common: numbering, loss and reports."""
+
+    def __init__(self, ssrc: int, clock_rate: int) -> None:
+        self.ssrc = ssrc
+        self.clock_rate = clock_rate
+        self.figures = StreamFigures()
+        self.highest: int | None = None  # unwrapped
+        self._first = 0
+        self._received = 0  # not counting RTX
+        self._reported = (0, 0)  # expected and received by the last report
+        self._jitter = 0.0  # nanoseconds
+        self._last_transit: int | None = None
+        self._sr: tuple[int, int] = (0, 0)  # middle bits of its NTP time; when it came
+
+    def sender_report(self, ntp: int, now: int) -> None:
+        """One came."""
+        self._sr = (ntp >> 16 & 0xFFFFFFFF, now)
+
+    def report_block(self, now: int) -> bytes | None:
+        """For a receiver report; None before the first packet."""
+        if self.highest is None:
+            return None
+        expected = self.highest - self._first + 1
+        due, got = expected - self._reported[0], self._received - self._reported[1]
+        self._reported = (expected, self._received)
+        return report_block(
+            self.ssrc,
+            fraction_lost=max(0.0, (due - got) / due) if due > 0 else 0.0,
+            lost=expected - self._received,
+            highest=self.highest,
+            jitter=int(self._jitter * self.clock_rate / SECOND),
+            last_sr=self._sr[0],
+            delay_ns=now - self._sr[1],
+        )
+
+    def _count(self, timestamp: int, at: int) -> None:
+        """A packet of the stream itself: RFC 3550 appendix A.8, once a frame's worth is enough."""
+        self._received += 1
+        transit = at - timestamp * SECOND // self.clock_rate
+        if self._last_transit is not None and abs(transit - self._last_transit) < SECOND:
+            self._jitter += (abs(transit - self._last_transit) - self._jitter) / 16
+        self._last_transit = transit
+
+
+class AudioPlayer(Receiver):
+    """Opus without repair."""
+
+    def __init__(self, ssrc: int) -> None:
+        super().__init__(ssrc, 48_000)
+
+    def receive(self, seq: int, timestamp: int, _marker: int, data: bytes, start: int, end: int, at: int) -> None:
+        """One packet."""
+        figures = self.figures
+        if self.highest is None:
+            self.highest = self._first = seq
+        else:
+            number = unwrap(seq, self.highest, 16)
+            if number > self.highest:
+                self.highest = number
+        figures.packets += 1
+        figures.bytes += len(data)
+        self._count(timestamp, at)
+        if end - start >= _STAMP.size:
+            figures.transit.append(at - _STAMP.unpack_from(data, end - _STAMP.size)[1])
+
+    @property
+    def lost(self) -> int:
+        """Packets so far."""
+        return 0 if self.highest is None else max(0, self.highest - self._first + 1 - self.figures.packets)
+
+    @property
+    def expected(self) -> int:
+        """Packets so far, the lost ones too."""
+        return 0 if self.highest is None else self.highest - self._first + 1
+
+
+class VideoPlayer(Receiver):
+    """VP8 with NACK, RTX and PLI."""
+
+    def __init__(self, ssrc: int, own_ssrc: int, *, rtt_ns: int, now: int) -> None:
+        super().__init__(ssrc, 90_000)
+        self.shown: list[Shown] = []
+        self.output: deque[bytes] = deque()
+        self.rtt_ns = rtt_ns
+        self.delay_ns = 20 * MS  # of the jitter buffer
+        self._own_ssrc = own_ssrc
+        self._frames: dict[int, _Frame] = {}  # being received, by timestamp
+        self._waiting: dict[int, _Frame] = {}  # complete, by picture
+        self._missing: dict[int, tuple[int, int]] = {}  # (ask again at, times asked)
+        self._ask_at: int | None = None
+        self._groups: dict[int, int] = {}  # decoded temporal layers, a bit each, by unwrapped TL0PICIDX
+        self._picture = self._tl0 = 0  # last ones that were decoded, unwrapped
+        self._needs_keyframe = True
+        self._keyframe_at = now + _WAIT_FOR_KEYFRAME  # when one is asked for, unless a frame is decoded before
+        self._height = 0
+        self._timestamp: int | None = None  # unwrapped, the last
+        self._least: list[int] = []  # the least transit of this and of the last ten seconds
+        self._least_since = 0
+
+    def receive(self, seq: int, timestamp: int, marker: int, data: bytes, start: int, end: int, at: int) -> None:
+        """One packet of the stream: its payload is data[start:end]."""
+        self._count(timestamp, at)
+        self._take(seq, timestamp, marker, data, start, end, at, again=False)
+
+    def receive_again(self, timestamp: int, marker: int, data: bytes, start: int, end: int, at: int) -> None:
+        """One of its retransmissions; padding counts for nothing."""
+        if end - start > 2:
+            seq = data[start] << 8 | data[start + 1]
+            self._take(seq, timestamp, marker, data, start + 2, end, at, again=True)
+
+    def next_timeout(self) -> int:
+        """When something is to be asked for."""
+        return self._keyframe_at if self._ask_at is None else min(self._ask_at, self._keyframe_at)
+
+    def handle_timeout(self, now: int) -> None:
+        """NACK and PLI."""
+        if self._ask_at is not None and self._ask_at <= now:
+            self._ask(now)
+        if self._keyframe_at <= now:
+            self._keyframe_at = now + (_WAIT_FOR_KEYFRAME if self._needs_keyframe else _WAIT_FOR_FRAME)
+            self.figures.keyframe_requests += 1
+            self.output.append(rtp.pli(self._own_ssrc, self.ssrc))
+
+    def _ask(self, now: int) -> None:
+        due = [number for number, (at, _) in self._missing.items() if at <= now]
+        for number in due:
+            times = self._missing[number][1] + 1
+            if times > _TRIES:
+                del self._missing[number]
+            else:
+                self._missing[number] = (now + max(self.rtt_ns, 20 * MS), times)
+        asked = [number & 0xFFFF for number in due if number in self._missing]
+        if asked:
+            self.figures.nacks += len(asked)
+            self.output.append(rtp.nack(self._own_ssrc, self.ssrc, asked))
+        self._ask_at = min((at for at, _ in self._missing.values()), default=None)
+
+    def _take(
+        self, seq: int, timestamp: int, marker: int, data: bytes, start: int, end: int, at: int, *, again: bool
+    ) -> None:
+        figures = self.figures
+        figures.bytes += len(data)
+        highest = self.highest
+        if highest is None:
+            number = self.highest = self._first = seq
+        else:
+            number = unwrap(seq, highest, 16)
+            if number > highest:
+                if number > highest + 1:
+                    self._note_missing(highest + 1, number, at)
+                self.highest = number
+            elif number in self._missing:
+                del self._missing[number]
+                figures.repaired += again
+            else:
+                figures.duplicates += 1
+                return
+        figures.packets += 1
+        if end <= start:
+            return  # padding that keeps the numbering
+        frame = self._frames.get(timestamp)
+        if frame is None:
+            frame = self._frames[timestamp] = _Frame(timestamp)
+        frame.packets += 1
+        if data[start] & 0x17 == 0x10:
+            frame.first = number
+            self._describe(frame, data, start)
+        if marker:
+            frame.last = number
+        stamp = _STAMP.unpack_from(data, end - 12)[1]
+        frame.stamp = stamp
+        if not again:
+            figures.transit.append(at - stamp)
+        if frame.last is not None and frame.first is not None and frame.packets == frame.last - frame.first + 1:
+            del self._frames[timestamp]
+            self._complete(frame, at)
+
+    def _note_missing(self, start: int, end: int, at: int) -> None:
+        self.figures.missing += end - start
+        if end - start > _MOST_MISSING:
+            self._missing.clear()
+            self._needs_keyframe = True
+            self._keyframe_at = at
+            return
+        for number in range(start, end):
+            self._missing[number] = (at, 0)
+        self._ask_at = at
+
+    def _describe(self, frame: _Frame, data: bytes, start: int) -> None:
+        """RFC 7741 section 4.2: the payload descriptor, and of the frame header what a keyframe says of its size."""
+        extended, at = data[start] & 0x80, start + 1
+        flags = 0
+        if extended:
+            flags = data[at]
+            at += 1
+            if flags & 0x80:
+                if data[at] & 0x80:
+                    frame.picture = unwrap((data[at] & 0x7F) << 8 | data[at + 1], self._picture, 15)
+                    at += 2
+                else:
+                    frame.picture = unwrap(data[at], self._picture, 7)
+                    at += 1
+            if flags & 0x40:
+                frame.tl0 = unwrap(data[at], self._tl0, 8)
+                at += 1
+            if flags & 0x30:
+                if flags & 0x20:
+                    frame.temporal, frame.sync = data[at] >> 6, bool(data[at] & 0x20)
+                at += 1
+        frame.keyframe = not data[at] & 1
+        if frame.keyframe:
+            frame.height = (data[at + 8] | data[at + 9] << 8) & 0x3FFF
+
+    def _complete(self, frame: _Frame, at: int) -> None:
+        if not frame.keyframe and not self._needs_keyframe and frame.picture < self._picture:
+            return  # too late: the decoder has passed it
+        if not self._decodable(frame):
+            self._waiting[frame.picture] = frame
+            return
+        self._decode(frame, at)
+        while self._waiting:
+            follower = next(
+                (self._waiting[p] for p in sorted(self._waiting) if self._decodable(self._waiting[p])), None
+            )
+            if follower is None:
+                return
+            del self._waiting[follower.picture]
+            self._decode(follower, at)
+
+    def _decodable(self, frame: _Frame) -> bool:
+        if frame.keyframe:
+            return True
+        if self._needs_keyframe:
+            return False
+        if frame.temporal is None:
+            return frame.picture == self._picture + 1
+        if frame.temporal == 0:
+            return bool(self._groups.get(frame.tl0 - 1, 0) & 1)
+        decoded = self._groups.get(frame.tl0, 0)
+        return bool(decoded & 1) if frame.temporal == 1 or frame.sync else decoded & 3 == 3
+
+    def _decode(self, frame: _Frame, at: int) -> None:
+        if frame.keyframe:
+            self._begin_anew(frame)
+        self._groups[frame.tl0] = self._groups.get(frame.tl0, 0) | 1 << (frame.temporal or 0)
+        self._picture = max(self._picture, frame.picture)
+        if frame.temporal in (None, 0):
+            self._tl0 = frame.tl0
+            self._groups.pop(frame.tl0 - 4, None)
+        self._keyframe_at = at + _WAIT_FOR_FRAME
+        self._show(frame, at)
+
+    def _begin_anew(self, frame: _Frame) -> None:
+        """Nothing before a keyframe is needed any more."""
+        self.figures.keyframes += 1
+        self._needs_keyframe = False
+        self._groups.clear()
+        self._picture = frame.picture
+        stale = [picture for picture in self._waiting if picture < frame.picture]
+        self.figures.undecodable += len(stale)
+        for picture in stale:
+            del self._waiting[picture]
+        assert frame.first is not None
+        for number in [number for number in self._missing if number < frame.first]:
+            del self._missing[number]
+        for timestamp in [t for t, other in self._frames.items() if unwrap(t, frame.timestamp, 32) < frame.timestamp]:
+            del self._frames[timestamp]
+        self._height = frame.height
+
+    def _show(self, frame: _Frame, at: int) -> None:
+        """The jitter buffer: a delay over the least transit that rises quickly and falls slowly."""
+        timestamp = frame.timestamp if self._timestamp is None else unwrap(frame.timestamp, self._timestamp, 32)
+        self._timestamp = timestamp
+        transit = at - timestamp * 100_000 // 9
+        if not self._least:
+            self._least, self._least_since = [transit, transit], at
+        elif at - self._least_since > 10 * SECOND:
+            self._least, self._least_since = [transit, self._least[0]], at
+        self._least[0] = min(self._least[0], transit)
+        late = transit - min(self._least)
+        step = (late - self.delay_ns) // (4 if late > self.delay_ns else 200)
+        due = at - late + self.delay_ns
+        self.delay_ns = min(_MOST_DELAY, max(10 * MS, self.delay_ns + step))
+        self.shown.append(Shown(max(at, due), frame.stamp, self._height, frame.temporal or 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Watching:
+    """How the frames of one stretch of time looked."""
+
+    frames: int
+    freezes: int
+    freeze_ns: int
+    longest_gap_ns: int
+    layer_changes: int
+
+
+def watch(shown: list[Shown], since: int, until: int) -> Watching:
+    """From `since` to `until`; a picture that stands still at the end is a gap too."""
+    times = sorted((frame.at, frame.height) for frame in shown if frame.at < until)
+    freezes = frozen = longest = frames = changes = 0
+    gaps: deque[int] = deque(maxlen=_AVERAGED)
+    before: int | None = None
+    height = 0
+    for at, seen in [*times, (until, 0)]:
+        if before is not None:
+            gap = at - max(before, since) if at >= since else 0
+            average = sum(gaps) / len(gaps) if gaps else 40 * MS
+            if at >= since:
+                longest = max(longest, gap)
+                if gap > max(3 * average, average + 150 * MS):
+                    freezes += 1
+                    frozen += gap
+            if seen:
+                gaps.append(at - before)
+        before = at
+        if seen and at >= since:
+            frames += 1
+            changes += height not in (0, seen)
+        height = seen or height
+    return Watching(frames, freezes, frozen, longest, changes)
