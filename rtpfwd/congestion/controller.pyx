@@ -1,11 +1,70 @@
-"""GCC of one transport: the boxes of this package put together (draft-ietf-rmcat-gcc-02)."""
+"""GCC of one transport: the boxes of this package put together (draft-ietf-rmcat-gcc-02, libwebrtc's published
+behaviour, Carlucci et al. 2016). docs/congestion.md shows the way of a feedback message through them."""
 
-from libc.stdlib cimport calloc, free
+from libc.stdlib cimport calloc, free, realloc
+
+from rtpfwd.congestion.acked_rate cimport AckedRate, acked_add, acked_bps
+from rtpfwd.congestion.aimd cimport Aimd, aimd_init, aimd_set, aimd_update
+from rtpfwd.congestion.feedback cimport (
+    FeedbackClock, FeedbackReader, feedback_next, feedback_open_untrusted, feedback_reference,
+)
+from rtpfwd.congestion.inter_arrival cimport GroupDelta, InterArrival, arrival_add
+from rtpfwd.congestion.loss cimport LossBound, loss_init, loss_lift, loss_update
+from rtpfwd.congestion.probe cimport (
+    ProbeCluster, Prober, probe_begin, probe_dropped, probe_due, probe_init, probe_result, probe_sent, probe_set_wanted, probe_take,
+    probe_take_result, probe_tick,
+)
+from rtpfwd.congestion.queue_delay cimport QueueDelay, queue_add, queue_ns
+from rtpfwd.congestion.remb cimport Remb, remb_bound, remb_set
+from rtpfwd.congestion.sent_log cimport (
+    FATE_ARRIVED, FATE_LOST, FATE_UNKNOWN, SentLog, SentPacket, log_close, log_extend, log_find, log_open, log_sent,
+)
+from rtpfwd.congestion.silence cimport Silence, silence_cuts, silence_heard, silence_init, silence_sent
+from rtpfwd.congestion.trendline cimport Trendline, trend_add, trend_init
+from rtpfwd.rate cimport RateMeter, rate_add, rate_bps
+from rtpfwd.types cimport DROP_NONE
+
+cdef double FULL = 0.7              # of the estimate in use: more of it could be tested
+cdef double REPORT_GROWTH = 1.08    # a second, from receiver reports without loss
+cdef double RTT_WEIGHT = 0.125
+cdef double PACING = 1.5            # times the estimate
+
+cdef enum:
+    MS = 1000000
+    SECOND = 1000000000
+    FIRST_RESULTS = 64
+    QUEUE_MS = 25                   # a queue stands
+    REPORT_CUT_MS = 500             # between two cuts by receiver reports
 
 cdef struct Congestion:
     CongestionConfig config
+    SentLog log
+    FeedbackClock clock
+    InterArrival arrival
+    Trendline trend
+    Aimd aimd
+    AckedRate acked
+    LossBound loss
+    QueueDelay queue
+    Prober prober
+    Silence silence
+    Remb remb
+    RateMeter sent
+    int64_t sent_since              # ns of the first packet; -1 = none
+    bint measured                   # a probe or a decrease has put the start rate right
+    int64_t override_bps            # -1 = none
+    int64_t reported_at             # ns of the newest receiver report that moved the rate
+    PacketResult* results
+    int results_count
+    int results_room
     CongestionState state
-    int64_t override_bps        # -1: none
+
+cdef struct Tally:                  # of one feedback message
+    uint32_t arrived
+    uint32_t lost
+    int64_t newest                  # extended number of the last packet told of
+    int64_t latest_sent             # ns: of the packet that arrived last
+    int64_t latest_arrived
 
 
 cdef Congestion* congestion_open(const CongestionConfig* config, int64_t now) noexcept nogil:
@@ -13,69 +72,266 @@ cdef Congestion* congestion_open(const CongestionConfig* config, int64_t now) no
     if c == NULL:
         return NULL
     c.config = config[0]
-    c.override_bps = -1
-    c.state.estimate_bps = c.state.delay_bps = c.state.loss_bps = config.start_bps
+    c.results = <PacketResult*>calloc(FIRST_RESULTS, sizeof(PacketResult))
+    c.results_room = FIRST_RESULTS
+    if c.results == NULL or log_open(&c.log):
+        congestion_close(c)
+        return NULL
+    trend_init(&c.trend)
+    aimd_init(&c.aimd, config.start_bps)
+    loss_init(&c.loss)
+    probe_init(&c.prober, config.start_bps, config.max_bps)
+    silence_init(&c.silence)
+    c.sent_since = c.override_bps = c.reported_at = -1
     c.state.changed_at = now
+    _conclude(c, CAUSE_START, now)
     return c
 
 
 cdef void congestion_close(Congestion* c) noexcept nogil:
+    if c == NULL:
+        return
+    log_close(&c.log)
+    free(c.results)
     free(c)
 
 
 cdef void congestion_configure(Congestion* c, const CongestionConfig* config, int64_t now) noexcept nogil:
     c.config = config[0]
+    c.prober.most = config.max_bps
+    c.prober.start_bps = config.start_bps
+    _conclude(c, CAUSE_HOLD, now)
 
 
 cdef void congestion_sent(Congestion* c, uint16_t seq, uint32_t size, uint16_t probe, int64_t now) noexcept nogil:
-    pass
+    cdef int64_t number = log_sent(&c.log, seq, size, probe, now)
+    if c.sent_since < 0:
+        c.sent_since = now
+    rate_add(&c.sent, size, now)
+    silence_sent(&c.silence, now)
+    probe_sent(&c.prober, number, size, probe, now)
+
+
+cdef void _conclude(Congestion* c, int32_t cause, int64_t now) noexcept nogil:
+    # The estimate out of its bounds. `cause`: what has just happened; kept as the reason if the estimate moved.
+    cdef int64_t estimate
+    c.aimd.bps = min(max(c.aimd.bps, c.config.min_bps), c.config.max_bps)
+    estimate = c.aimd.bps
+    if c.state.feedback_messages == 0 and c.remb.bps:
+        estimate = c.remb.bps
+    c.state.delay_bps = c.aimd.bps
+    c.state.loss_bps = max(c.loss.bps, c.config.min_bps) if c.loss.bounds else c.config.max_bps
+    c.state.remb_bps = c.remb.bps
+    estimate = remb_bound(&c.remb, min(estimate, c.state.loss_bps))
+    estimate = min(max(estimate, c.config.min_bps), c.config.max_bps)
+    if c.override_bps >= 0:
+        estimate = c.override_bps
+        cause = CAUSE_SET
+    if estimate != c.state.estimate_bps:
+        c.state.estimate_bps = estimate
+        c.state.changed_at = now
+        c.state.cause = cause
+
+
+cdef bint _results_fit(Congestion* c, int count) noexcept nogil:
+    cdef PacketResult* more
+    cdef int room = c.results_room
+    if count <= room:
+        return True
+    while room < count:
+        room *= 2
+    more = <PacketResult*>realloc(c.results, room * sizeof(PacketResult))
+    if more == NULL:
+        return False
+    c.results = more
+    c.results_room = room
+    return True
+
+
+cdef void _result(Congestion* c, const SentPacket* packet, int64_t arrived_at) noexcept nogil:
+    cdef PacketResult* result = &c.results[c.results_count]
+    result.sent_at = packet.sent_at
+    result.arrived_at = arrived_at
+    result.size = packet.size
+    result.probe = packet.probe
+    c.results_count += 1
+
+
+cdef void _arrived(Congestion* c, const SentPacket* packet, int64_t arrived_at, int64_t now) noexcept nogil:
+    cdef GroupDelta delta
+    acked_add(&c.acked, packet.sent_at, arrived_at, packet.size)
+    queue_add(&c.queue, packet.sent_at, arrived_at, now)
+    if arrival_add(&c.arrival, packet.sent_at, arrived_at, packet.probe, &delta):
+        trend_add(&c.trend, delta.sent, delta.arrived, delta.arrived_at, now)
+
+
+cdef void _take(Congestion* c, FeedbackReader* reader, Tally* tally, int64_t now) noexcept nogil:
+    # Every packet that the message tells of, in order. Told of before: nothing new, unless it was thought lost.
+    cdef int64_t at = feedback_reference(&c.clock, reader.reference)
+    cdef int64_t number = log_extend(&c.log, reader.base)
+    cdef int64_t delta
+    cdef SentPacket* packet
+    cdef bint received
+    cdef int index
+    c.results_count = 0
+    for index in range(reader.count):
+        received = feedback_next(reader, &delta)
+        at += delta
+        packet = log_find(&c.log, number + index)
+        if packet == NULL or packet.fate == FATE_ARRIVED or (packet.fate == FATE_LOST and not received):
+            continue
+        if c.results_count >= MAX_RESULTS or not _results_fit(c, c.results_count + 1):
+            return
+        tally.newest = number + index
+        if not received:
+            packet.fate = FATE_LOST
+            tally.lost += 1
+            _result(c, packet, -1)
+        else:
+            if packet.fate == FATE_LOST and c.state.packets_lost > 0:
+                c.state.packets_lost -= 1       # it was only late
+            packet.fate = FATE_ARRIVED
+            tally.arrived += 1
+            if at >= tally.latest_arrived:
+                tally.latest_arrived = at
+                tally.latest_sent = packet.sent_at
+            _result(c, packet, at)
+            _arrived(c, packet, at, now)
+        probe_result(&c.prober, packet.number, packet.size, packet.sent_at, at if received else -1, now)
+
+
+cdef void _probed(Congestion* c, int64_t newest, int64_t now) noexcept nogil:
+    cdef bint saturated = False
+    cdef int64_t found = probe_take_result(&c.prober, newest, c.aimd.bps, &saturated, now)
+    if found <= 0:
+        return
+    if (found > c.aimd.bps and c.trend.usage <= 0) or (saturated and not c.measured):
+        aimd_set(&c.aimd, found, saturated, now)
+        loss_lift(&c.loss, found)
+        _conclude(c, CAUSE_PROBE, now)
+    c.measured = True
+
+
+cdef bint _is_full(Congestion* c, int64_t now) noexcept nogil:
+    # The meter needs its second first; until then what is sent is taken for as much as may be.
+    return now - c.sent_since < SECOND or rate_bps(&c.sent, now) >= FULL * c.state.estimate_bps
 
 
 cdef int congestion_feedback_untrusted(Congestion* c, const uint8_t* body, int size, int64_t now) noexcept nogil:
+    cdef FeedbackReader reader
+    cdef Tally tally
+    cdef int64_t acked, before = c.state.estimate_bps
+    cdef int reason = feedback_open_untrusted(&reader, body, size)
+    cdef int moved
+    if reason != DROP_NONE:
+        return reason
+    tally.arrived = tally.lost = 0
+    tally.newest = tally.latest_sent = tally.latest_arrived = -1
+    _take(c, &reader, &tally, now)
     c.state.feedback_messages += 1
-    return 0
+    silence_heard(&c.silence, now)
+    if tally.newest < 0:
+        return DROP_NONE
+    c.state.packets_acked += tally.arrived
+    c.state.packets_lost += tally.lost
+    if tally.latest_sent >= 0:
+        c.state.rtt += <int64_t>((now - tally.latest_sent - c.state.rtt) * (RTT_WEIGHT if c.state.rtt else 1.0))
+    acked = acked_bps(&c.acked)
+    c.state.acked_bps = acked
+    _probed(c, tally.newest, now)
+    moved = aimd_update(&c.aimd, c.trend.usage, acked, c.state.rtt, _is_full(c, now), now)
+    if moved < 0:
+        c.measured = True
+    _conclude(c, CAUSE_OVERUSE if moved < 0 else CAUSE_INCREASE if moved > 0 else CAUSE_HOLD, now)
+    if loss_update(
+        &c.loss, tally.arrived, tally.lost, c.trend.usage > 0 or queue_ns(&c.queue) > <int64_t>QUEUE_MS * MS,
+        c.state.estimate_bps, acked, c.state.rtt, now,
+    ):
+        _conclude(c, CAUSE_LOSS, now)
+    c.state.loss = c.loss.loss
+    if c.state.estimate_bps < before * 0.95:
+        probe_dropped(&c.prober, before, now)
+    probe_begin(&c.prober, c.state.estimate_bps, now)
+    probe_tick(&c.prober, c.state.estimate_bps, c.trend.usage <= 0 and c.trend.overusing < 0, now)
+    return DROP_NONE
 
 
 cdef int congestion_results(const Congestion* c, const PacketResult** results) noexcept nogil:
-    results[0] = NULL
-    return 0
+    results[0] = c.results
+    return c.results_count
 
 
 cdef void congestion_report(Congestion* c, uint8_t fraction_lost, uint32_t packets, int64_t rtt, int64_t now) noexcept nogil:
-    c.state.rtt = rtt
+    cdef double loss = fraction_lost / 256.0
+    cdef double passed
+    cdef int64_t before = c.aimd.bps
+    silence_heard(&c.silence, now)
+    if rtt > 0:
+        c.state.rtt += <int64_t>((rtt - c.state.rtt) * (RTT_WEIGHT if c.state.rtt else 1.0))
+    if c.state.feedback_messages > 0:
+        return                      # which tells more, and sooner
+    c.state.loss += (loss - c.state.loss) * 0.5
+    if c.reported_at < 0:
+        c.reported_at = now
+        return
+    passed = min(now - c.reported_at, SECOND) / <double>SECOND
+    if loss > 0.10:
+        if now - c.reported_at < <int64_t>REPORT_CUT_MS * MS:
+            return
+        c.aimd.bps = <int64_t>(c.aimd.bps * (1 - 0.5 * loss))
+    elif loss <= 0.02 and _is_full(c, now):
+        c.aimd.bps = <int64_t>(c.aimd.bps * (1 + (REPORT_GROWTH - 1) * passed))
+    c.reported_at = now
+    _conclude(c, CAUSE_LOSS if c.aimd.bps < before else CAUSE_INCREASE, now)
 
 
 cdef void congestion_remb(Congestion* c, int64_t bps, int64_t now) noexcept nogil:
-    c.state.remb_bps = bps
-    c.state.estimate_bps = bps
-    c.state.cause = CAUSE_REMB
+    silence_heard(&c.silence, now)
+    remb_set(&c.remb, max(bps, c.config.min_bps), now)
+    _conclude(c, CAUSE_REMB, now)
 
 
 cdef void congestion_set_wanted(Congestion* c, int64_t bps, int64_t now) noexcept nogil:
-    pass
+    probe_set_wanted(&c.prober, bps, c.state.estimate_bps, now)
 
 
 cdef void congestion_override(Congestion* c, int64_t bps, int64_t now) noexcept nogil:
     c.override_bps = bps
+    _conclude(c, CAUSE_HOLD, now)
 
 
 cdef void congestion_tick(Congestion* c, int64_t now) noexcept nogil:
-    pass
+    if silence_cuts(&c.silence, now):
+        aimd_set(&c.aimd, c.aimd.bps // 2, False, now)
+        if c.remb.bps:
+            c.remb.bps = max(c.remb.bps // 2, c.config.min_bps)
+        _conclude(c, CAUSE_SILENCE, now)
+    probe_tick(&c.prober, c.state.estimate_bps, c.trend.usage <= 0 and c.trend.overusing < 0, now)
 
 
 cdef int64_t congestion_due(const Congestion* c) noexcept nogil:
-    return -1
+    cdef int64_t probe = probe_due(&c.prober)
+    if c.silence.cut_at < 0 or (probe >= 0 and probe < c.silence.cut_at):
+        return probe
+    return c.silence.cut_at
 
 
 cdef bint congestion_take_probe(Congestion* c, ProbePlan* plan, int64_t now) noexcept nogil:
-    return False
+    cdef const ProbeCluster* cluster = probe_take(&c.prober, now)
+    if cluster == NULL:
+        return False
+    plan.id = cluster.id
+    plan.bps = cluster.bps
+    plan.bytes = cluster.least_bytes
+    plan.packets = cluster.least_packets
+    return True
 
 
 cdef void congestion_state(const Congestion* c, CongestionState* state) noexcept nogil:
     state[0] = c.state
-    if c.override_bps >= 0:
-        state.estimate_bps = c.override_bps
+    state.trend = c.trend.slope
+    state.usage = c.trend.usage
 
 
 cdef int64_t congestion_pacing_bps(const Congestion* c) noexcept nogil:
-    return c.state.estimate_bps * 3 // 2
+    return <int64_t>(PACING * c.state.estimate_bps)

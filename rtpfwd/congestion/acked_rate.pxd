@@ -1,0 +1,21 @@
+# What arrives at the viewer: bytes by arrival, over the newest third of a second. Robust against bursts, because the
+# bytes between two arrivals are divided by the time between them, and against a link that delivers in clumps, because
+# more cannot arrive than was sent.
+
+from libc.stdint cimport int64_t, uint32_t
+
+cdef enum:
+    ACKED_PLACES = 128
+
+cdef struct AckedSpan:          # packets that arrived within 3 ms
+    int64_t first_arrived       # ns of the viewer's clock
+    int64_t last_arrived
+    int64_t last_sent           # ns of ours
+    int64_t bytes
+
+cdef struct AckedRate:          # all zero when new
+    AckedSpan spans[ACKED_PLACES]
+    int64_t count               # spans ever begun; the newest is count - 1
+
+cdef void acked_add(AckedRate* a, int64_t sent_at, int64_t arrived_at, uint32_t size) noexcept nogil
+cdef int64_t acked_bps(const AckedRate* a) noexcept nogil       # 0 = too little is known

@@ -1,0 +1,14 @@
+# How long packets wait in queues: what their way takes now, over the least that it took lately.
+
+from libc.stdint cimport int64_t
+
+cdef struct QueueDelay:         # all zero when new
+    bint started
+    int64_t least               # ns, in clocks that differ: the least of this span
+    int64_t least_before        # and of the span before
+    int64_t span_at             # ns of our clock, begin of this span
+    double smoothed             # ns over the least
+
+# One packet. `now`: ns of our clock.
+cdef void queue_add(QueueDelay* q, int64_t sent_at, int64_t arrived_at, int64_t now) noexcept nogil
+cdef int64_t queue_ns(const QueueDelay* q) noexcept nogil
