@@ -5,23 +5,33 @@ plane is unlocked: what is removed meanwhile takes itself out of fan_consumer an
 waits in a new list of its producer.
 """
 
-from libc.stdint cimport int32_t, uint8_t, uint32_t
-from libc.string cimport memset
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
+from libc.string cimport memcpy, memset
 
+from rtpfwd.codecs.pictures cimport (
+    PATCH_MARKER,
+    PATCH_PAYLOAD,
+    Patch,
+    patch_header,
+    patch_payload,
+    pictures_drop,
+    pictures_forward,
+)
 from rtpfwd.header cimport HeaderMarks, rtp_write_header
 from rtpfwd.keyframes cimport request_keyframe_for
 from rtpfwd.link cimport link_packet
 from rtpfwd.output cimport (
     MediaRun,
     can_send,
-    finish_header,
     out_commit_media,
     out_protect,
     out_room,
     out_slot,
     run_begin,
     run_end,
+    tell_layers_changed,
 )
+from rtpfwd.pacer cimport pacer_is_full
 from rtpfwd.rewriter cimport Rewritten, rewriter_drop, rewriter_forward
 from rtpfwd.rings cimport Packet
 from rtpfwd.selector cimport Selector
@@ -30,23 +40,28 @@ from rtpfwd.srtp cimport SRTP_TRAILER
 from rtpfwd.state cimport (
     Consumer,
     DATAGRAM_SIZE,
+    LAYERS_TELL_MS,
     LEVEL_BYTES,
+    MS,
     NO_PAYLOAD_TYPE,
-    OUT_AUDIO,
     OUT_FLUSH,
-    OUT_VIDEO,
     Pending,
     Producer,
     begin_reports,
     clear_pending,
 )
 from rtpfwd.types cimport (
+    CODEC_VP8,
     DROP,
     DROP_NO_ROOM,
+    DROP_PACER_FULL,
     DROP_SELECTOR,
     DROP_UNKNOWN_PAYLOAD_TYPE,
+    FORWARD_MARKED,
+    Layer,
     PacketView,
     SWITCH,
+    SWITCH_MARKED,
     Verdict,
 )
 
@@ -120,9 +135,10 @@ cdef void _consume(PlaneState* s, Consumer* c, int32_t index, int64_t now) noexc
     cdef PacketView* view
     cdef Counted counted
     cdef MediaRun run
+    cdef const Layer* current
     cdef int reason
     counted.packets = counted.bytes = counted.octets = 0
-    run_begin(s, &run, c.transport, &c.sender, OUT_VIDEO if c.producer.video else OUT_AUDIO)
+    run_begin(s, &run, c, index, now)
     if c.transport.next_report == 0:
         begin_reports(s, c.transport, now)
     while index >= 0:
@@ -149,14 +165,27 @@ cdef void _consume(PlaneState* s, Consumer* c, int32_t index, int64_t now) noexc
         s.counters.forwarded_packets += counted.packets
         s.counters.forwarded_bytes += counted.bytes
         run_end(s, &run)
-    if c.producer.video and can_send(c.transport) and (<Selector>c.selector).wants_keyframe():
+    if not c.producer.video:
+        return
+    if can_send(c.transport) and (<Selector>c.selector).wants_keyframe():
         request_keyframe_for(s, c, now)
+    current = &(<Selector>c.selector).current
+    if current.spatial != c.told.spatial or (
+        current.temporal != c.told.temporal and now - c.told_at >= <int64_t>LAYERS_TELL_MS * MS
+    ):
+        tell_layers_changed(s, c, current, now)
 
 
 cdef inline void _pass_over(Consumer* c, const PacketView* view) noexcept nogil:
     # Each encoding has a numbering of its own; only what is left out of the one that flows leaves a gap to close.
     if view.encoding == c.encoding:
         rewriter_drop(&c.rewriter, view)
+        if view.picture_id >= 0:
+            pictures_drop(&c.pictures, view, _codec(c.producer, view) == CODEC_VP8)
+
+
+cdef inline int _codec(const Producer* p, const PacketView* view) noexcept nogil:
+    return p.codecs[p.codec_index[view.payload_type]].codec
 
 
 cdef inline int _forward(
@@ -166,7 +195,10 @@ cdef inline int _forward(
     cdef const PacketView* view = &packet.view
     cdef Rewritten numbers
     cdef HeaderMarks marks
+    cdef Patch patch
     cdef Verdict verdict
+    cdef bint is_switch
+    cdef const uint8_t* payload = view.payload
     cdef uint8_t payload_type = c.payload_types[view.payload_type]
     cdef uint8_t* out
     cdef int header_size, size, reason
@@ -177,13 +209,22 @@ cdef inline int _forward(
     if verdict == DROP:
         _pass_over(c, view)
         return DROP_SELECTOR
-    reason = rewriter_forward(&c.rewriter, view, verdict == SWITCH, now, &numbers)
+    if run.paced and pacer_is_full(c.transport, view.is_frame_start):
+        # Whole frames: without this one nothing is worth sending until the next that stands alone.
+        (<Selector>c.selector).reset()
+        _pass_over(c, view)
+        return DROP_PACER_FULL
+    is_switch = verdict == SWITCH or verdict == SWITCH_MARKED
+    reason = rewriter_forward(&c.rewriter, view, is_switch, now, &numbers)
     if reason:
         if view.ssrc != c.rewriter.source:
             # The sender took another SSRC in the middle of a batch, unseen by the selector: it would go on for ever.
             (<Selector>c.selector).reset()
         return reason
     c.encoding = view.encoding
+    pictures_forward(&c.pictures, view, is_switch, &patch)
+    if verdict >= FORWARD_MARKED:
+        patch.flags |= PATCH_MARKER
     out = out_slot(s)
     if out == NULL:
         return 0  # out_slot counted it
@@ -194,12 +235,18 @@ cdef inline int _forward(
     size = view.payload_size + packet.padding
     if header_size < 0 or header_size + size > DATAGRAM_SIZE - SRTP_TRAILER:
         return DROP_NO_ROOM
-    finish_header(c.transport, out, &marks)
     if packet.padding:
         out[0] |= 0x20  # the padding bit
-    reason = out_commit_media(s, run, header_size, view.payload, size)
+    if patch.flags:
+        patch_header(&patch, &marks, out)
+        if patch.flags & PATCH_PAYLOAD:
+            # The others get the payload as it came, so it is a copy that is changed.
+            memcpy(out + header_size, payload, size)
+            patch_payload(&patch, view, out + header_size)
+            payload = out + header_size
+    reason = out_commit_media(s, run, header_size, payload, size, &marks)
     if reason == 0:
-        send_stream_record(&c.stream, view, numbers.seq, numbers.timestamp)
+        send_stream_record(&c.stream, view, numbers.seq, numbers.timestamp, &patch)
         counted.packets += 1
         counted.bytes += header_size + view.payload_size
         counted.octets += view.payload_size

@@ -17,6 +17,7 @@ cdef const char** _reasons = [
     "rtcp_short", "rtcp_version", "rtcp_padding", "rtcp_malformed",
     "srtp_protect", "other",
     "link_full", "no_buffer",
+    "pacer_full", "pacer_slot",
 ]
 
 EXTENSION_URIS = {

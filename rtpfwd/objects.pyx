@@ -6,7 +6,9 @@
 from libc.stdlib cimport realloc
 from libc.string cimport memcmp
 
+from rtpfwd.estimate cimport estimate_close
 from rtpfwd.link cimport link_begin_anew
+from rtpfwd.pacer cimport pacer_forget
 from rtpfwd.recv_stream cimport recv_stream_free, recv_stream_init
 from rtpfwd.selector cimport Selector
 from rtpfwd.slab cimport history_clear, history_init, slab_grow, slab_wants_growth
@@ -63,6 +65,7 @@ cdef int add_transport(PlaneState* s, Transport* t) noexcept nogil:
         return REFUSED_FULL
     t.slot = slot
     t.any_socket = -1
+    t.receive_limit = -1
     while t.feedback_ssrc == 0:
         t.feedback_ssrc = next_random(s)
     return 0
@@ -189,6 +192,7 @@ cdef void remove_transport(PlaneState* s, Transport* t) noexcept nogil:
     for index in range(t.addresses):
         address_remove(&s.addresses, t.admitted[index].socket, &t.admitted[index].address)
     t.addresses = 0
+    estimate_close(s, t)
     if t.any_socket >= 0:
         s.any_sockets[t.any_socket] = -1
     pool_remove(&s.transports, t.slot)
@@ -455,6 +459,7 @@ cdef void remove_consumer(PlaneState* s, Consumer* c) noexcept nogil:
     cdef Transport* t = c.transport
     if s.fan_consumer == c:
         s.fan_consumer = c.next_of_producer
+    pacer_forget(s, t, c)
     _unbind_consumer(s, t, c)
     if c.previous_of_producer != NULL:
         c.previous_of_producer.next_of_producer = c.next_of_producer

@@ -2,16 +2,26 @@
 
 from libc.string cimport memcpy, memset
 
-from rtpfwd.srtp cimport SRTP_OK, SrtpJob, srtp_protect_jobs, srtp_protect_rtcp
+from rtpfwd.congestion.controller cimport congestion_sent
+from rtpfwd.cursor cimport store_u16, store_u24
+from rtpfwd.header cimport abs_send_time
+from rtpfwd.pacer cimport PACER_GOES, pacer_hold, pacer_run_waits, pacer_spend
+from rtpfwd.srtp cimport SRTP_OK, SrtpJob, srtp_protect, srtp_protect_jobs, srtp_protect_rtcp
 from rtpfwd.state cimport (
     DATAGRAM_SIZE,
+    ESTIMATE_CHANGED,
     EVENT_SLOTS,
     Event,
+    FEEDBACK_RECEIVED,
     HANDOFF_EACH,
     HANDOFF_STRANGERS,
     JOB_SLOTS,
+    KEYFRAME_ASKED,
+    LAYERS_CHANGED,
     NO_GENERATION,
+    OUT_AUDIO,
     OUT_OTHER,
+    OUT_VIDEO,
     Outgoing,
     QUEUED_BYTES,
     REMOTE_LEARNED,
@@ -94,11 +104,17 @@ cdef bint out_commit(PlaneState* s, Transport* t, int size, int kind) noexcept n
     return True
 
 
-cdef void run_begin(PlaneState* s, MediaRun* run, Transport* t, SrtpSender* sender, OutKind kind) noexcept nogil:
+cdef void run_begin(PlaneState* s, MediaRun* run, Consumer* c, int32_t first, int64_t now) noexcept nogil:
+    cdef Transport* t = c.transport
+    cdef SrtpSender* sender = &c.sender
     run.transport = t
+    run.consumer = c
     run.sender = sender
-    run.kind = kind
+    run.kind = OUT_VIDEO if c.producer.video else OUT_AUDIO
     run.to_area = _to_area(s, t)
+    # Audio waits behind nothing.
+    run.paced = t.pacer != NULL and c.producer.video and pacer_run_waits(s, t, first, now)
+    run.now = now
     run.trailer = 0
     run.reason = 0
     run.packets = 0
@@ -109,11 +125,29 @@ cdef void run_begin(PlaneState* s, MediaRun* run, Transport* t, SrtpSender* send
         run.trailer = sender.keys.tag_size
 
 
+cdef inline void _number(
+    Transport* t, uint8_t* packet, const HeaderMarks* marks, int size, uint16_t probe, int64_t now
+) noexcept nogil:
+    """Fills what the header writer left open: the transport-wide sequence number. `size` of the datagram, protected."""
+    store_u16(packet + marks.transport_cc, <uint16_t>t.twcc_seq)
+    if t.congestion != NULL:
+        congestion_sent(t.congestion, <uint16_t>t.twcc_seq, wire_size(t, size), probe, now)
+    t.twcc_seq += 1
+
+
 cdef int out_commit_media(
-    PlaneState* s, MediaRun* run, int header_size, const uint8_t* payload, int payload_size
+    PlaneState* s, MediaRun* run, int header_size, const uint8_t* payload, int payload_size, const HeaderMarks* marks
 ) noexcept nogil:
     cdef SrtpJob* job
     cdef int size = header_size + payload_size + run.trailer
+    cdef int reason
+    if run.paced:
+        reason = pacer_hold(s, run.consumer, False, header_size, payload, payload_size, marks, run.now)
+        if reason != PACER_GOES:
+            return reason
+        pacer_spend(run.transport, wire_size(run.transport, size), run.now)
+    if marks.transport_cc:
+        _number(run.transport, s.out_at, marks, size, 0, run.now)
     if run.trailer:
         job = &s.jobs[s.job_count]
         job.sender = run.sender
@@ -131,7 +165,7 @@ cdef int out_commit_media(
                 return DROP_SRTP_PROTECT
     elif run.transport.srtp:
         return DROP_SRTP_PROTECT
-    else:
+    elif payload != s.out_at + header_size:
         memcpy(s.out_at + header_size, payload, payload_size)
     if run.to_area:
         _add_to_area(s, run.transport, size, run.kind)
@@ -150,6 +184,8 @@ cdef void run_end(PlaneState* s, const MediaRun* run) noexcept nogil:
     s.counters.sent_bytes += run.bytes
     run.transport.sent_packets += run.packets
     run.transport.sent_bytes += run.bytes
+    if run.transport.pacer != NULL and not run.paced:
+        pacer_spend(run.transport, run.bytes + run.packets * wire_size(run.transport, 0), run.now)
 
 
 cdef void out_protect(PlaneState* s) noexcept nogil:
@@ -161,6 +197,38 @@ cdef void out_protect(PlaneState* s) noexcept nogil:
             s.areas[s.area][s.job_out[index]].size = 0
             drop(s, DROP_SRTP_PROTECT)
     s.job_count = 0
+
+
+cdef bint out_commit_rtx(PlaneState* s, Consumer* c, int size, const HeaderMarks* marks, int64_t now) noexcept nogil:
+    cdef int reason = PACER_GOES
+    if c.transport.pacer != NULL:
+        reason = pacer_hold(s, c, True, size, NULL, 0, marks, now)
+    if reason == PACER_GOES:
+        return out_send(s, c, True, size, marks, 0, now)
+    if reason:
+        drop(s, reason)
+    return reason == 0
+
+
+cdef bint out_send(
+    PlaneState* s, Consumer* c, bint rtx, int size, const HeaderMarks* marks, uint16_t probe, int64_t now
+) noexcept nogil:
+    cdef Transport* t = c.transport
+    cdef SrtpSender* sender = &c.rtx_sender if rtx else &c.sender
+    cdef uint8_t* out = s.out_at
+    cdef int trailer = sender.keys.tag_size if t.srtp and sender.keys != NULL else 0
+    if marks.abs_send_time:
+        store_u24(out + marks.abs_send_time, abs_send_time(now))
+    if marks.transport_cc:
+        _number(t, out, marks, size + trailer, probe, now)
+    if t.srtp and (sender.keys == NULL or srtp_protect(sender, out, &size) != SRTP_OK):
+        drop(s, DROP_SRTP_PROTECT)
+        return False
+    if not out_commit(s, t, size, OUT_VIDEO if c.producer.video else OUT_AUDIO):
+        return False
+    if t.pacer != NULL:
+        pacer_spend(t, wire_size(t, size), now)
+    return True
 
 
 cdef bint out_commit_rtcp(PlaneState* s, Transport* t, SrtpSession session, int size) noexcept nogil:
@@ -237,4 +305,50 @@ cdef int tell_remote_learned(PlaneState* s, const Transport* t) noexcept nogil:
     event.generation = s.transports.generations[t.slot]
     event.socket = t.remote_socket
     event.address = t.remote
+    return 0
+
+
+cdef int tell_estimate(PlaneState* s, const Transport* t, int64_t now) noexcept nogil:
+    return 0 if _tell_of(s, t, ESTIMATE_CHANGED, now) != NULL else -1
+
+
+cdef int tell_feedback(PlaneState* s, const Transport* t, void* body, int64_t now) noexcept nogil:
+    cdef Event* event = _tell_of(s, t, FEEDBACK_RECEIVED, now)
+    if event == NULL:
+        return -1
+    event.body = body
+    return 0
+
+
+cdef Event* _tell_of(PlaneState* s, const Transport* t, int kind, int64_t now) noexcept nogil:
+    cdef Event* event = _event(s, kind)
+    if event != NULL:
+        event.slot = t.slot
+        event.generation = s.transports.generations[t.slot]
+        event.at = now
+    return event
+
+
+cdef int tell_layers_changed(PlaneState* s, Consumer* c, const Layer* current, int64_t now) noexcept nogil:
+    cdef Event* event = _event(s, LAYERS_CHANGED)
+    if event == NULL:
+        return -1
+    event.slot = c.slot
+    event.generation = s.consumers.generations[c.slot]
+    event.at = now
+    event.spatial = current.spatial
+    event.temporal = current.temporal
+    c.told = current[0]
+    c.told_at = now
+    return 0
+
+
+cdef int tell_keyframe_asked(PlaneState* s, const Encoding* e, int64_t now) noexcept nogil:
+    cdef Event* event = _event(s, KEYFRAME_ASKED)
+    if event == NULL:
+        return -1
+    event.slot = e.producer.slot
+    event.generation = s.producers.generations[e.producer.slot]
+    event.at = now
+    event.encoding = e.index
     return 0

@@ -6,7 +6,7 @@ result with it again. The mutex is never held while waiting for the GIL, so a bu
 """
 
 from cpython.ref cimport Py_INCREF, Py_XDECREF, PyObject
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int8_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
@@ -21,19 +21,40 @@ from rtpfwd.convert cimport (
     producer_from,
     routine_from,
 )
-from rtpfwd.events import RemoteLearned, StreamStarted
+from rtpfwd.congestion.controller cimport CAUSE_COUNT, CongestionConfig, PacketResult
+from rtpfwd.estimate cimport (
+    Figures,
+    estimate_figures,
+    estimate_open,
+    estimate_override,
+    estimate_taken,
+    estimate_wanted,
+)
+from rtpfwd.events import (
+    AudioLevel,
+    CongestionFigures,
+    EstimateChanged,
+    FeedbackReceived,
+    KeyframeAsked,
+    LayerRate,
+    LayersChanged,
+    RemoteLearned,
+    StreamStarted,
+)
 from rtpfwd.fanout cimport fan_out
 from rtpfwd.ingress cimport plane_receive
 from rtpfwd.keyframes cimport request_keyframe_for
+from rtpfwd.layer_rates cimport RATED_SPATIAL, RATED_TEMPORAL, LayerFigures, layer_rates_read
 from rtpfwd.link cimport link_begin_anew, link_detach, link_facts, link_join, link_leave, link_reclaim
 from rtpfwd.names import DROP_REASONS
 from rtpfwd.objects cimport *
 from rtpfwd.output cimport fifo_pop, handoff_pop, queue_front
+from rtpfwd.pacer cimport FeedbackCopy, Pacer, pacer_forget
 from rtpfwd.rate cimport rate_bps
 from rtpfwd.rings cimport MAX_LINKED
 from rtpfwd.recv_stream cimport recv_stream_jitter, recv_stream_lost
 from rtpfwd.selector cimport Selector
-from rtpfwd.selectors import passthrough as _passthrough  # registers itself
+from rtpfwd import selectors as _selectors  # registers those that come with the plane
 from rtpfwd.srtp cimport (
     SrtpPolicy,
     SrtpReceiver,
@@ -49,15 +70,26 @@ from rtpfwd.sys_linux cimport getentropy
 from rtpfwd.tables cimport Endpoint, Pool, pool_get, same_endpoint
 from rtpfwd.ticks cimport plane_collect, plane_next_timeout, plane_take_links, plane_timeout
 from rtpfwd.twcc cimport twcc_init
-from rtpfwd.types cimport DROP_REASON_COUNT, DROP_TRANSMIT_FULL
+from rtpfwd.types cimport DROP_REASON_COUNT, DROP_TRANSMIT_FULL, MAX_SPATIAL
 
 cdef enum:
     KIND_TRANSPORT = 1
     KIND_PRODUCER = 2
     KIND_CONSUMER = 3
+    LEVELS_AT_ONCE = 256    # producer slots looked at under one lock by audio_levels
     INGEST_BATCH = 64       # datagrams between two turns of stage 2
+    SET_ESTIMATE = 1        # of Plane._set
+    SET_WANTED = 2
+    SET_WATCH = 3
+    SET_RECEIVE_LIMIT = 4
     REFUSED_GONE = -100     # of _copy_facts
     REFUSED_MIRROR = -101
+
+MAX_BPS = 1 << 40
+
+# By CongestionCause.
+_CAUSES = ("start", "hold", "increase", "overuse", "loss", "probe", "remb", "silence", "set")
+assert len(_CAUSES) == CAUSE_COUNT
 
 _KINDS = {KIND_TRANSPORT: "transport", KIND_PRODUCER: "producer", KIND_CONSUMER: "consumer"}
 
@@ -110,6 +142,12 @@ cdef int _socket(object socket) except -1:
     if not isinstance(socket, int) or not 0 <= socket < 1 << 20:
         raise ValueError(f"a socket id is a small number, not {socket!r}")
     return socket
+
+
+cdef int _layer(object number, str kind) except -2:
+    if not isinstance(number, int) or not -1 <= number < MAX_SPATIAL:
+        raise ValueError(f"a {kind} layer is 0 to {MAX_SPATIAL - 1}, or -1 for the best there is, not {number!r}")
+    return number
 
 
 cdef int64_t _time(object now) except -1:
@@ -524,6 +562,7 @@ cdef class Plane:
             c = <Consumer*>_at(&self.state.consumers, handle)
             if c != NULL:
                 c.paused = True
+                pacer_forget(self.state, c.transport, c)
             plane_unlock(self.state)
         _check(c != NULL, 0, consumer, KIND_CONSUMER)
 
@@ -565,6 +604,159 @@ cdef class Plane:
         self.reap()
         _check(c != NULL, 0, consumer, KIND_CONSUMER)
 
+    # Layers.
+
+    def set_target(self, consumer, spatial, temporal, now):
+        cdef uint64_t handle = _number(consumer, KIND_CONSUMER)
+        cdef int64_t at = _time(now)
+        cdef int8_t to_spatial = _layer(spatial, "spatial")
+        cdef int8_t to_temporal = _layer(temporal, "temporal")
+        cdef Consumer* c
+        with nogil:
+            plane_lock(self.state)
+            c = <Consumer*>_at(&self.state.consumers, handle)
+            if c != NULL:
+                (<Selector>c.selector).target.spatial = to_spatial
+                (<Selector>c.selector).target.temporal = to_temporal
+                if not c.paused and c.producer.video and (<Selector>c.selector).wants_keyframe():
+                    request_keyframe_for(self.state, c, at)
+            plane_unlock(self.state)
+        _check(c != NULL, 0, consumer, KIND_CONSUMER)
+
+    def set_forwarding(self, consumer, *, bint on):
+        cdef uint64_t handle = _number(consumer, KIND_CONSUMER)
+        cdef Consumer* c
+        with nogil:
+            plane_lock(self.state)
+            c = <Consumer*>_at(&self.state.consumers, handle)
+            if c != NULL:
+                (<Selector>c.selector).held = not on
+            plane_unlock(self.state)
+        _check(c != NULL, 0, consumer, KIND_CONSUMER)
+
+    def layer_rates(self, producer):
+        cdef uint64_t handle = _number(producer, KIND_PRODUCER)
+        cdef LayerFigures figures[MAX_ENCODINGS][RATED_SPATIAL][RATED_TEMPORAL]
+        cdef bint heard[MAX_ENCODINGS][RATED_SPATIAL][RATED_TEMPORAL]
+        cdef Encoding* e
+        cdef Producer* p
+        cdef int count = 0
+        cdef int index, spatial, temporal
+        with nogil:
+            plane_lock(self.state)
+            p = <Producer*>_at(&self.state.producers, handle)
+            if p != NULL:
+                count = p.encoding_count
+                for index in range(count):
+                    e = &p.encodings[index]
+                    for spatial in range(RATED_SPATIAL):
+                        for temporal in range(RATED_TEMPORAL):
+                            heard[index][spatial][temporal] = layer_rates_read(
+                                &e.layers, spatial, temporal, self.state.now, &figures[index][spatial][temporal])
+            plane_unlock(self.state)
+        _check(p != NULL, 0, producer, KIND_PRODUCER)
+        found = {}
+        for index in range(count):
+            for spatial in range(RATED_SPATIAL):
+                for temporal in range(RATED_TEMPORAL):
+                    if heard[index][spatial][temporal]:
+                        layer = (index if count > 1 else spatial, temporal)
+                        bps, frames = found.get(layer, (0, 0.0))
+                        found[layer] = (
+                            bps + figures[index][spatial][temporal].bps,
+                            # Of an encoding that has spatial layers besides, each of them has every frame.
+                            max(frames, figures[index][spatial][temporal].frames_per_second),
+                        )
+        return [LayerRate(*layer, *found[layer]) for layer in sorted(found)]
+
+    def audio_levels(self):
+        cdef uint32_t slots[LEVELS_AT_ONCE]
+        cdef uint32_t generations[LEVELS_AT_ONCE]
+        cdef int levels[LEVELS_AT_ONCE]
+        cdef bint voices[LEVELS_AT_ONCE]
+        cdef uint32_t slot = 0
+        cdef uint32_t top = 0
+        cdef uint32_t end
+        cdef Producer* p
+        cdef int count, index
+        found = []
+        while True:
+            count = 0
+            with nogil:
+                plane_lock(self.state)
+                top = self.state.producers.top
+                end = min(slot + LEVELS_AT_ONCE, top)
+                while slot < end:
+                    p = <Producer*>self.state.producers.items[slot]
+                    if p != NULL and p.loudest >= 0:
+                        slots[count] = slot
+                        generations[count] = p.generation
+                        levels[count] = p.loudest
+                        voices[count] = p.voice
+                        count += 1
+                        p.loudest = -1
+                        p.voice = False
+                    slot += 1
+                plane_unlock(self.state)
+            for index in range(count):
+                handle = _handle(KIND_PRODUCER, slots[index], generations[index])
+                found.append(AudioLevel(handle, levels[index], bool(voices[index])))
+            if slot >= top:
+                return found
+
+    # Congestion control of what a transport sends.
+
+    def control_congestion(self, transport, params, now):
+        cdef uint64_t handle = _number(transport, KIND_TRANSPORT)
+        cdef int64_t at = _time(now)
+        cdef CongestionConfig config
+        cdef bint external = params.controller == "external"
+        cdef int failed = 0
+        cdef Transport* t
+        if not external and params.controller != "gcc":
+            raise ValueError(f"a controller is gcc or external, not {params.controller!r}")
+        if not 0 < params.min_bps <= params.start_bps <= params.max_bps <= MAX_BPS:
+            raise ValueError(f"0 < min_bps <= start_bps <= max_bps <= {MAX_BPS} must hold of {params!r}")
+        config.min_bps = params.min_bps
+        config.max_bps = params.max_bps
+        config.start_bps = params.start_bps
+        with nogil:
+            plane_lock(self.state)
+            t = <Transport*>_at(&self.state.transports, handle)
+            if t != NULL:
+                failed = estimate_open(self.state, t, &config, external, at)
+            plane_unlock(self.state)
+        _check(t != NULL, REFUSED_MEMORY if failed else 0, transport, KIND_TRANSPORT)
+
+    def set_estimate(self, transport, bps, now):
+        cdef int64_t number = -1 if bps is None else _rate(bps)
+        _set(self.state, transport, SET_ESTIMATE, number, now)
+
+    def set_wanted(self, transport, bps, now):
+        _set(self.state, transport, SET_WANTED, _rate(bps), now)
+
+    def watch_feedback(self, transport, *, bint on):
+        _set(self.state, transport, SET_WATCH, on, 0)
+
+    def set_receive_limit(self, transport, bps, now):
+        cdef int64_t number = -1 if bps is None else _rate(bps)
+        _set(self.state, transport, SET_RECEIVE_LIMIT, number, now)
+
+    def congestion(self, transport):
+        cdef uint64_t handle = _number(transport, KIND_TRANSPORT)
+        cdef bint controlled = False
+        cdef Figures figures
+        cdef Transport* t
+        with nogil:
+            plane_lock(self.state)
+            t = <Transport*>_at(&self.state.transports, handle)
+            if t != NULL and t.congestion != NULL:
+                controlled = True
+                estimate_figures(t, &figures)
+            plane_unlock(self.state)
+        _check(t != NULL, 0, transport, KIND_TRANSPORT)
+        return _figures(&figures) if controlled else None
+
     # Datagrams.
 
     def ingest(self, datagrams, now):
@@ -601,6 +793,8 @@ cdef class Plane:
 
     def poll_event(self):
         cdef Event event
+        cdef Figures figures
+        cdef int64_t at = 0
         cdef bint found = False
         cdef bint alive
         while True:
@@ -612,7 +806,11 @@ cdef class Plane:
                     event = self.state.events[self.state.event_first]
                     self.state.event_first = (self.state.event_first + 1) % EVENT_SLOTS
                     self.state.event_count -= 1
-                    if event.kind == STREAM_STARTED:
+                    if event.kind == ESTIMATE_CHANGED or event.kind == FEEDBACK_RECEIVED:
+                        alive = _take_path_event(self.state, &event, &figures, &at)
+                    elif event.kind == LAYERS_CHANGED:
+                        alive = pool_get(&self.state.consumers, event.slot, event.generation) != NULL
+                    elif event.kind == STREAM_STARTED or event.kind == KEYFRAME_ASKED:
                         alive = pool_get(&self.state.producers, event.slot, event.generation) != NULL
                     else:
                         alive = pool_get(&self.state.transports, event.slot, event.generation) != NULL
@@ -620,10 +818,23 @@ cdef class Plane:
             if not found:
                 return None
             if not alive:
+                free(event.body)
                 continue  # what it was about is removed already
             if event.kind == STREAM_STARTED:
                 return StreamStarted(_handle(KIND_PRODUCER, event.slot, event.generation), event.encoding, event.ssrc)
+            if event.kind == KEYFRAME_ASKED:
+                return KeyframeAsked(_handle(KIND_PRODUCER, event.slot, event.generation), event.at, event.encoding)
+            if event.kind == LAYERS_CHANGED:
+                consumer = _handle(KIND_CONSUMER, event.slot, event.generation)
+                return LayersChanged(consumer, event.at, event.spatial, event.temporal)
             transport = _handle(KIND_TRANSPORT, event.slot, event.generation)
+            if event.kind == ESTIMATE_CHANGED:
+                return EstimateChanged(transport, at, _figures(&figures))
+            if event.kind == FEEDBACK_RECEIVED:
+                try:
+                    return FeedbackReceived(transport, event.at, _results(<const FeedbackCopy*>event.body))
+                finally:
+                    free(event.body)
             return RemoteLearned(transport, event.socket, address_of(&event.address))
 
     def next_timeout(self):
@@ -755,6 +966,87 @@ cdef class Plane:
             "selector_drops": copy.selector_drops,
             "keyframe_requests": copy.keyframe_requests,
         }
+
+
+cdef int _set(PlaneState* s, object transport, int what, int64_t value, object now) except -1:
+    cdef uint64_t handle = _number(transport, KIND_TRANSPORT)
+    cdef int64_t at = _time(now)
+    cdef bint controlled = True
+    cdef Transport* t
+    with nogil:
+        plane_lock(s)
+        t = <Transport*>_at(&s.transports, handle)
+        if t != NULL:
+            controlled = t.congestion != NULL
+            if what == SET_RECEIVE_LIMIT:
+                _set_receive_limit(s, t, value, at)
+            elif controlled and what == SET_ESTIMATE:
+                estimate_override(s, t, value, at)
+            elif controlled and what == SET_WANTED:
+                estimate_wanted(s, t, value, at)
+            elif controlled:
+                (<Pacer*>t.pacer).watched = value != 0
+        plane_unlock(s)
+    _check(t != NULL, 0, transport, KIND_TRANSPORT)
+    if not controlled and what != SET_RECEIVE_LIMIT:
+        raise ValueError("this transport is not controlled; call control_congestion first")
+    return 0
+
+
+cdef bint _take_path_event(PlaneState* s, const Event* event, Figures* figures, int64_t* at) noexcept nogil:
+    """Whether its transport is there still."""
+    cdef Transport* t = <Transport*>pool_get(&s.transports, event.slot, event.generation)
+    if t == NULL or t.congestion == NULL:
+        return False
+    if event.kind == ESTIMATE_CHANGED:
+        estimate_taken(t, figures, at)
+    else:
+        (<Pacer*>t.pacer).feedbacks -= 1
+    return True
+
+
+cdef void _set_receive_limit(PlaneState* s, Transport* t, int64_t bps, int64_t now) noexcept nogil:
+    # What is new or lower is told at once, the rest in its turn.
+    cdef bint soon = bps >= 0 and (t.receive_limit < 0 or bps < t.receive_limit)
+    t.receive_limit = bps
+    if soon:
+        t.next_remb = now
+        schedule(s, t, now)
+
+
+cdef int64_t _rate(object bps) except -1:
+    if not isinstance(bps, int) or not 0 <= bps <= MAX_BPS:
+        raise ValueError(f"a rate is 0 to {MAX_BPS} bit/s, not {bps!r}")
+    return bps
+
+
+cdef _figures(const Figures* figures):
+    return CongestionFigures(
+        estimate_bps=figures.state.estimate_bps,
+        delay_bps=figures.state.delay_bps,
+        loss_bps=figures.state.loss_bps,
+        remb_bps=figures.state.remb_bps,
+        acked_bps=figures.state.acked_bps,
+        pacing_bps=figures.pacing_bps,
+        rtt_ms=figures.state.rtt / 1e6,
+        loss=figures.state.loss,
+        trend=figures.state.trend,
+        usage=figures.state.usage,
+        cause=_CAUSES[figures.state.cause],
+        queued_bytes=figures.queued_bytes,
+        queued_ms=figures.queued_ms,
+    )
+
+
+cdef _results(const FeedbackCopy* body):
+    cdef const PacketResult* result
+    cdef int index
+    found = []
+    for index in range(body.count):
+        result = &body.results[index]
+        arrived = None if result.arrived_at < 0 else result.arrived_at
+        found.append((result.sent_at, arrived, result.size, result.probe))
+    return tuple(found)
 
 
 cdef _encoding_stats(const Encoding* e, int64_t rate):

@@ -1,33 +1,47 @@
 """Answers to NACKs: only on a retransmission SSRC; without one there is none (see docs/forwarding.md)."""
 
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t
 
+from rtpfwd.codecs.describe cimport describe
+from rtpfwd.codecs.pictures cimport PATCH_PAYLOAD
 from rtpfwd.header cimport HeaderMarks
 from rtpfwd.link cimport link_resend
-from rtpfwd.output cimport can_send, finish_header, out_commit, out_slot
-from rtpfwd.send_stream cimport send_stream_nacked, send_stream_not_found, send_stream_write_rtx
-from rtpfwd.slab cimport history_view
-from rtpfwd.srtp cimport SRTP_OK, SRTP_TRAILER, srtp_protect
-from rtpfwd.state cimport DATAGRAM_SIZE, Encoding, NO_PAYLOAD_TYPE, OUT_AUDIO, OUT_VIDEO, drop
-from rtpfwd.types cimport DROP_NO_ROOM, DROP_SRTP_PROTECT, PacketView
+from rtpfwd.output cimport can_send, out_commit_rtx, out_send, out_slot, wire_size
+from rtpfwd.pacer cimport pacer_allows_repair
+from rtpfwd.send_stream cimport (
+    Sent,
+    send_stream_is_original,
+    send_stream_nacked,
+    send_stream_not_found,
+    send_stream_write_rtx,
+)
+from rtpfwd.slab cimport history_view, history_widen
+from rtpfwd.srtp cimport SRTP_TRAILER
+from rtpfwd.state cimport DATAGRAM_SIZE, Encoding, NO_PAYLOAD_TYPE, Producer, drop
+from rtpfwd.types cimport DROP_NO_ROOM, PacketView
 
 
 cdef void retransmit(PlaneState* s, Consumer* c, uint16_t seq, int64_t now, int* answers) noexcept nogil:
-    cdef Encoding* e = &c.producer.encodings[c.encoding]
+    cdef const Sent* sent = NULL
+    cdef Encoding* e
     cdef PacketView view
-    cdef int64_t in_seq
     s.counters.nacks_received += 1
-    if (
-        answers[0] == 0 or not c.stream.rtx_ssrc or not (e.has_history or c.producer.is_mirror)
-        or not can_send(c.transport) or not send_stream_nacked(&c.stream, seq, now, &in_seq)
-    ):
+    if answers[0] and c.stream.rtx_ssrc and can_send(c.transport):
+        sent = send_stream_nacked(&c.stream, seq, now)
+    if sent == NULL:
         s.counters.retransmissions_unanswered += 1
-    elif c.producer.is_mirror:
-        if link_resend(s, c, e, in_seq, seq, now):
+        return
+    # Not always the encoding that flows now: what was sent before a switch may still be missing.
+    e = &c.producer.encodings[sent.encoding]
+    if c.producer.is_mirror:
+        if link_resend(s, c, e, sent.in_seq, seq, now):
             answers[0] -= 1
         else:
             s.counters.retransmissions_unanswered += 1
-    elif not history_view(&e.history, in_seq, &view) or not _is_the_one_sent(c, seq, &view):
+    elif (
+        not e.has_history or not history_view(&e.history, history_widen(&e.history, sent.in_seq), &view)
+        or not send_stream_is_original(&c.stream, seq, &view)
+    ):
         send_stream_not_found(&c.stream)
         s.counters.retransmissions_unanswered += 1
     elif _send(s, c, &view, seq, now):
@@ -35,39 +49,69 @@ cdef void retransmit(PlaneState* s, Consumer* c, uint16_t seq, int64_t now, int*
 
 
 cdef void resend_linked(PlaneState* s, Consumer* c, const Packet* packet, uint16_t seq, int64_t now) noexcept nogil:
+    cdef PacketView view
     if c == NULL:
         return
-    if packet == NULL or c.paused or not can_send(c.transport) or not _is_the_one_sent(c, seq, &packet.view):
+    if (
+        packet == NULL or c.paused or not can_send(c.transport)
+        or not send_stream_is_original(&c.stream, seq, &packet.view)
+    ):
         send_stream_not_found(&c.stream)
         s.counters.retransmissions_unanswered += 1
         return
-    _send(s, c, &packet.view, seq, now)
+    view = packet.view          # the packet is another plane's
+    _send(s, c, &view, seq, now)
 
 
-cdef bint _is_the_one_sent(Consumer* c, uint16_t seq, const PacketView* view) noexcept nogil:
-    """The history is the encoding's that flows now. What was sent before a switch from another one is not in it."""
-    cdef uint32_t sent = c.stream.sent[seq & c.stream.mask].timestamp
-    return sent == <uint32_t>(view.timestamp + c.rewriter.timestamp_offset)
-
-
-cdef bint _send(PlaneState* s, Consumer* c, const PacketView* view, uint16_t seq, int64_t now) noexcept nogil:
+cdef bint _send(PlaneState* s, Consumer* c, PacketView* view, uint16_t seq, int64_t now) noexcept nogil:
     cdef HeaderMarks marks
+    cdef int size
+    if c.transport.pacer != NULL and not pacer_allows_repair(c.transport, wire_size(c.transport, view.size), now):
+        s.counters.retransmissions_over_budget += 1
+        s.counters.retransmissions_unanswered += 1
+        return False
+    size = _write(s, c, view, seq, now, &marks)
+    if size <= 0 or not out_commit_rtx(s, c, size, &marks, now):
+        return False
+    s.counters.retransmitted_packets += 1
+    return True
+
+
+cdef int resend_for_probe(PlaneState* s, Consumer* c, uint16_t seq, uint16_t probe, int64_t now) noexcept nogil:
+    cdef const Sent* sent = &c.stream.sent[seq & c.stream.mask]
+    cdef Encoding* e
+    cdef PacketView view
+    cdef HeaderMarks marks
+    cdef int size
+    if sent.times == 0 or sent.seq != seq or sent.encoding >= c.producer.encoding_count:
+        return 0
+    e = &c.producer.encodings[sent.encoding]
+    if (
+        not e.has_history or not history_view(&e.history, history_widen(&e.history, sent.in_seq), &view)
+        or not send_stream_is_original(&c.stream, seq, &view)
+    ):
+        return 0
+    size = _write(s, c, &view, seq, now, &marks)
+    if size <= 0 or not out_send(s, c, True, size, &marks, probe, now):
+        return 0
+    return wire_size(c.transport, size)
+
+
+cdef int _write(
+    PlaneState* s, Consumer* c, PacketView* view, uint16_t seq, int64_t now, HeaderMarks* marks
+) noexcept nogil:
+    """The clear RTX packet to out_slot. Its size in bytes; 0: there is none, and that is counted."""
+    cdef const Producer* p = c.producer
     cdef uint8_t payload_type = c.rtx_payload_types[view.payload_type]
     cdef uint8_t* out = out_slot(s)
     cdef int size
     if payload_type == NO_PAYLOAD_TYPE or out == NULL:
         s.counters.retransmissions_unanswered += 1
-        return False
+        return 0
+    if c.stream.sent[seq & c.stream.mask].patch.flags & PATCH_PAYLOAD:
+        describe(p.codecs[p.codec_index[view.payload_type]].codec, view)     # what was patched is where it was then
     size = send_stream_write_rtx(
-        &c.stream, &c.plan, view, seq, payload_type, now, out, DATAGRAM_SIZE - SRTP_TRAILER, &marks)
+        &c.stream, &c.plan, view, seq, payload_type, now, out, DATAGRAM_SIZE - SRTP_TRAILER, marks)
     if size < 0:
         drop(s, DROP_NO_ROOM)
-        return False
-    finish_header(c.transport, out, &marks)
-    if c.transport.srtp and srtp_protect(&c.rtx_sender, out, &size) != SRTP_OK:
-        drop(s, DROP_SRTP_PROTECT)
-        return False
-    if not out_commit(s, c.transport, size, OUT_VIDEO if c.producer.video else OUT_AUDIO):
-        return False
-    s.counters.retransmitted_packets += 1
-    return True
+    return max(size, 0)

@@ -79,6 +79,10 @@ cdef int rtcp_write_pli(Writer* w, uint32_t sender, uint32_t media) noexcept nog
 cdef int rtcp_write_fir(Writer* w, uint32_t sender, uint32_t media, uint8_t command_seq) noexcept nogil
 # `seqs` ascending in the sense of RTP; neighbours within 17 share one PID and BLP pair.
 cdef int rtcp_write_nack(Writer* w, uint32_t sender, uint32_t media, const uint16_t* seqs, int count) noexcept nogil
+# REMB (draft-alvestrand-rmcat-remb-03 section 2.2): what all streams of `ssrcs` together may take; at most 255 of them.
+cdef int rtcp_write_remb(Writer* w, uint32_t sender, int64_t bps, const uint32_t* ssrcs, int count) noexcept nogil
+# The FCI of one: the rate in bit/s, at most 2**62. 0, or DROP_RTCP_MALFORMED.
+cdef int rtcp_read_remb_untrusted(const uint8_t* body, int size, int64_t* bps) noexcept nogil
 
 # Middle 32 bits of an NTP time, as last_sr has them.
 cdef inline uint32_t ntp_middle(uint64_t ntp) noexcept nogil:

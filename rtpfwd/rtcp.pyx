@@ -4,10 +4,10 @@ Over 400 lines, because reading and writing of one format stay together: a chang
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcmp, memset
+from libc.string cimport memcmp, memcpy, memset
 
 from rtpfwd.cursor cimport (
-    Reader, Writer, load_u16, read_bytes, read_u16, read_u32, read_u64, read_u8, reader_init, reader_left, store_u16,
+    Reader, Writer, load_u16, load_u32, read_bytes, read_u16, read_u32, read_u64, read_u8, reader_init, reader_left, store_u16,
     store_u24, store_u32, write_bytes, write_room,
 )
 from rtpfwd.types cimport (
@@ -29,6 +29,7 @@ cdef enum:
     FMT_AFB = 15                # PSFB; REMB is one of these
     SDES_CNAME = 1
     BLOCK_SIZE = 24
+    REMB_MANTISSA = 1 << 18     # is below
     NACK_REACH = 16             # numbers after the PID that one BLP covers
 
 
@@ -374,6 +375,42 @@ cdef int rtcp_write_fir(Writer* w, uint32_t sender, uint32_t media, uint8_t comm
     store_u32(at + 8, media)
     store_u32(at + 12, <uint32_t>command_seq << 24)
     return 0
+
+
+cdef int rtcp_write_remb(Writer* w, uint32_t sender, int64_t bps, const uint32_t* ssrcs, int count) noexcept nogil:
+    # The rate is 18 bits of mantissa and 6 of exponent; rounded down, as it is a limit.
+    cdef uint64_t mantissa = <uint64_t>max(bps, <int64_t>0)
+    cdef uint32_t exponent = 0
+    cdef uint8_t* at
+    cdef int i
+    if count < 0 or count > 255:
+        return -1
+    at = _begin(w, FMT_AFB, PT_PSFB, 16 + 4 * <Py_ssize_t>count)
+    if at == NULL:
+        return -1
+    while mantissa >= REMB_MANTISSA:
+        mantissa >>= 1
+        exponent += 1
+    store_u32(at, sender)
+    store_u32(at + 4, 0)
+    memcpy(at + 8, b"REMB", 4)
+    store_u32(at + 12, <uint32_t>count << 24 | exponent << 18 | <uint32_t>mantissa)
+    for i in range(count):
+        store_u32(at + 16 + 4 * i, ssrcs[i])
+    return 0
+
+
+cdef int rtcp_read_remb_untrusted(const uint8_t* body, int size, int64_t* bps) noexcept nogil:
+    cdef uint32_t word
+    if size < 8 or memcmp(body, b"REMB", 4) != 0 or size < 8 + 4 * body[4]:
+        return DROP_RTCP_MALFORMED
+    word = load_u32(body + 4)
+    # Beyond 62 bits it says nothing but "no limit".
+    if word >> 18 & 63 > 44:
+        bps[0] = <int64_t>1 << 62 if word & (REMB_MANTISSA - 1) else 0
+    else:
+        bps[0] = <int64_t>(word & (REMB_MANTISSA - 1)) << (word >> 18 & 63)
+    return DROP_NONE
 
 
 cdef int _nack_pair(const uint16_t* seqs, int count, uint16_t* pid, uint16_t* blp) noexcept nogil:

@@ -2,6 +2,7 @@
 
 from libc.stdint cimport uint16_t, uint32_t
 
+from rtpfwd.estimate cimport estimate_feedback_untrusted, estimate_remb_untrusted, estimate_report
 from rtpfwd.keyframes cimport request_keyframe_for
 from rtpfwd.link cimport link_facts
 from rtpfwd.objects cimport find_stream
@@ -9,7 +10,7 @@ from rtpfwd.recv_stream cimport recv_stream_sender_report
 from rtpfwd.retransmit cimport retransmit
 from rtpfwd.rtcp cimport *
 from rtpfwd.send_stream cimport send_stream_receive_report
-from rtpfwd.state cimport Consumer, MAX_ANSWERS, RECEIVED, SENT, StreamRef
+from rtpfwd.state cimport Consumer, MAX_ANSWERS, RECEIVED, SENT, StreamRef, drop_from
 
 
 cdef int receive_rtcp_untrusted(PlaneState* s, Transport* t, const uint8_t* data, int size, int64_t now) noexcept nogil:
@@ -30,6 +31,8 @@ cdef int receive_rtcp_untrusted(PlaneState* s, Transport* t, const uint8_t* data
             _keyframe_request(s, t, item.media, now)
         elif item.kind == RTCP_BYE:
             _bye(s, t, item.sender)
+        elif t.congestion != NULL and (item.kind == RTCP_TRANSPORT_CC or item.kind == RTCP_REMB):
+            _path(s, t, &item, now)
     return 0
 
 
@@ -53,6 +56,18 @@ cdef void _report_block(PlaneState* s, Transport* t, const ReportBlock* block, i
     send_stream_receive_report(&c.stream, block, now)
     if c.stream.rtt:
         t.rtt = c.stream.rtt
+    if t.congestion != NULL:
+        estimate_report(s, t, c, block, now)
+
+
+cdef void _path(PlaneState* s, Transport* t, const RtcpItem* item, int64_t now) noexcept nogil:
+    cdef int reason
+    if item.kind == RTCP_REMB:
+        reason = estimate_remb_untrusted(s, t, item.body, item.body_size, now)
+    else:
+        reason = estimate_feedback_untrusted(s, t, item.body, item.body_size, now)
+    if reason:
+        drop_from(s, t, reason)     # the rest of the compound packet counts
 
 
 cdef void _keyframe_request(PlaneState* s, Transport* t, uint32_t media, int64_t now) noexcept nogil:

@@ -2,9 +2,13 @@
 # ingress (stage 1), fanout (stage 2), rtcp_in, ticks (timers and what they send), output (queues out of the plane).
 
 from cpython.ref cimport PyObject
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from rtpfwd.codecs.dd cimport DdState
+from rtpfwd.codecs.pictures cimport Pictures
+from rtpfwd.congestion.controller cimport Congestion
 from rtpfwd.header cimport HeaderPlan
+from rtpfwd.layer_rates cimport LayerMeter
 from rtpfwd.recv_stream cimport RecvStream
 from rtpfwd.rewriter cimport Rewriter
 from rtpfwd.rings cimport LinkGroup, Packet, PacketPool
@@ -15,7 +19,7 @@ from rtpfwd.stun cimport RoutineCheck
 from rtpfwd.sys_linux cimport pthread_mutex_t
 from rtpfwd.tables cimport AddressTable, Endpoint, Pool, WordTable
 from rtpfwd.twcc cimport TwccFeedback
-from rtpfwd.types cimport DROP_REASON_COUNT, EXT_KIND_COUNT, MAX_MID
+from rtpfwd.types cimport DROP_REASON_COUNT, EXT_KIND_COUNT, Layer, MAX_MID
 
 cdef enum:
     DATAGRAM_SIZE = 2048        # bytes of every buffer that holds one datagram
@@ -53,6 +57,7 @@ cdef enum:
     REPORT_TICK_MS = 10         # they are due at multiples of it, so that those of many viewers share a turn
     KEYFRAME_INTERVAL_MS = 500  # between two keyframe requests for one encoding
     KEYFRAME_REPEAT_MS = 1000   # while someone waits and none comes
+    LAYERS_TELL_MS = 200        # between two LayersChanged of one consumer that tell of another temporal layer only
     SILENT_MS = 1000            # behind its siblings: then an encoding is not asked for keyframes
 
 cdef inline int64_t on_report_tick(int64_t at) noexcept nogil:
@@ -100,6 +105,10 @@ cdef struct Transport:
     uint32_t handed             # datagrams in the handoff queue
     TwccFeedback twcc           # transport-wide feedback towards this remote
     uint32_t twcc_seq           # next transport-wide number sent to this remote
+    Congestion* congestion      # of what is sent to it; NULL: not controlled
+    void* pacer                 # its Pacer (rtpfwd.pacer); NULL: not controlled
+    int64_t receive_limit       # bit/s that the remote may send us, told by REMB; -1: not told
+    int64_t next_remb           # ns
     Producer* producers         # list
     Consumer* consumers         # list
     # Counts.
@@ -142,8 +151,10 @@ cdef struct Encoding:
     bint announced              # StreamStarted was told
     int64_t heard               # ns when its newest packet arrived; 0: none did
     RecvStream stream
+    LayerMeter layers           # what of each layer came lately
     History history
     bint has_history
+    DdState* descriptor         # NULL: its packets have no dependency descriptor
     StreamRef ref
     StreamRef rtx_ref
     # Keyframe requests.
@@ -181,6 +192,9 @@ cdef struct Producer:
     uint8_t encoding_count
     uint8_t cname[MAX_CNAME]
     uint8_t cname_size
+    # Audio, since Plane.audio_levels asked last (RFC 6464).
+    int16_t loudest             # -dBov; -1: no packet said
+    bint voice
     # Packets between the stages: indexes into PlaneState.pending, linked by Pending.next; -1 ends.
     int32_t pending_first
     int32_t pending_last
@@ -207,11 +221,14 @@ cdef struct Consumer:
     const SrtpKeys* keyed       # under which both were opened, or refused
     PyObject* selector          # a Selector; a reference is held
     Rewriter rewriter
+    Pictures pictures
     SendStream stream
     HeaderPlan plan
     uint8_t payload_types[128]      # producer's to consumer's, or NO_PAYLOAD_TYPE
     uint8_t rtx_payload_types[128]  # producer's media payload type to consumer's RTX one, or NO_PAYLOAD_TYPE
     uint8_t encoding            # that flowed last
+    Layer told                  # what the last LayersChanged said
+    int64_t told_at             # ns of it
     uint8_t cname[MAX_CNAME]
     uint8_t cname_size
     StreamRef ref
@@ -219,6 +236,7 @@ cdef struct Consumer:
     uint64_t drops              # packets not sent to it, any reason but the selector's and pause
     uint64_t selector_drops
     uint64_t keyframe_requests  # PLI and FIR received from the viewer
+    uint32_t reported_seq       # highest_seq of its last report block
     Consumer* previous_of_producer
     Consumer* next_of_producer
     Consumer* previous_of_transport
@@ -267,12 +285,20 @@ cdef struct Queue:              # ring of Queued
 cdef enum EventKind:
     STREAM_STARTED = 1
     REMOTE_LEARNED = 2
+    ESTIMATE_CHANGED = 3
+    FEEDBACK_RECEIVED = 4
+    LAYERS_CHANGED = 5
+    KEYFRAME_ASKED = 6
 
 
 cdef struct Event:
     int kind
-    uint32_t slot               # of the producer (STREAM_STARTED) or transport (REMOTE_LEARNED)
+    uint32_t slot               # of the producer (STREAM_STARTED, KEYFRAME_ASKED), consumer (LAYERS_CHANGED) or transport (others)
     uint32_t generation
+    int64_t at                  # ns; not of the first two
+    int32_t spatial             # LAYERS_CHANGED
+    int32_t temporal
+    void* body                  # FEEDBACK_RECEIVED: a FeedbackCopy (rtpfwd.pacer), freed by who takes the event
     uint32_t encoding
     uint32_t ssrc
     int32_t socket
@@ -292,6 +318,10 @@ cdef struct Counters:
     uint64_t nacks_sent             # packets asked for from publishers
     uint64_t retransmitted_packets
     uint64_t retransmissions_unanswered  # asked for, and not sent again
+    uint64_t retransmissions_over_budget # of them: refused so that repairs don't eat the link
+    uint64_t paced_packets          # media and retransmissions that waited for their time
+    uint64_t probe_packets          # sent to find out what a path carries, nothing else in them
+    uint64_t remb_sent
     uint64_t keyframe_requests_received
     uint64_t keyframe_requests_merged
     uint64_t keyframe_requests_sent

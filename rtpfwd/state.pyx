@@ -79,6 +79,9 @@ cdef PlaneState* plane_open(uint32_t max_transports, uint32_t max_streams, uint6
 
 
 cdef void plane_close(PlaneState* s) noexcept nogil:
+    cdef uint32_t index
+    for index in range(s.event_count):
+        free(s.events[(s.event_first + index) % EVENT_SLOTS].body)
     slab_free(&s.slab)
     pool_close(&s.transports)
     pool_close(&s.producers)

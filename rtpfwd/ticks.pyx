@@ -8,6 +8,7 @@ set the pace: at most one such turn every NACK_TICK_MS, and none when nothing is
 from libc.stdint cimport INT64_MAX, uint8_t, uint16_t, uint32_t
 
 from rtpfwd.cursor cimport Writer, writer_init, writer_size
+from rtpfwd.estimate cimport estimate_tick
 from rtpfwd.fanout cimport fan_out
 from rtpfwd.keyframes cimport keyframe_tick, request_keyframe
 from rtpfwd.link cimport link_receive, link_waiting
@@ -18,7 +19,7 @@ from rtpfwd.recv_stream cimport (
     recv_stream_report,
     recv_stream_take_keyframe_wanted,
 )
-from rtpfwd.rtcp cimport MAX_REPORT_BLOCKS, ReportBlock, rtcp_write_cname, rtcp_write_nack, rtcp_write_rr
+from rtpfwd.rtcp cimport MAX_REPORT_BLOCKS, ReportBlock, rtcp_write_cname, rtcp_write_nack, rtcp_write_remb, rtcp_write_rr
 from rtpfwd.send_stream cimport send_stream_write_sr
 from rtpfwd.slab cimport history_clear, slab_grow, slab_wants_growth
 from rtpfwd.srtp cimport SRTP_TRAILER
@@ -42,6 +43,8 @@ from rtpfwd.twcc cimport twcc_write
 
 cdef enum:
     REPORT_SIZE = 1200          # bytes of one compound packet, so that it fits any path
+    REMB_MS = 1000              # between two that say the same
+    REMB_STREAMS = 64           # that one names
     NACKS_AT_ONCE = 256         # MAX_MISSING: sequence numbers of one NACK packet
 
 
@@ -107,6 +110,10 @@ cdef inline bint _take_due(PlaneState* s, uint32_t slot, int64_t now) noexcept n
 cdef void _tick(PlaneState* s, Transport* t, int64_t now) noexcept nogil:
     _tick_producers(s, t, now)
     _tick_feedback(s, t, now)
+    if t.congestion != NULL:
+        estimate_tick(s, t, now)
+    if t.receive_limit >= 0:
+        _tick_limit(s, t, now)
     if t.next_report and now >= t.next_report:
         _report(s, t, now)
         t.next_report = on_report_tick(now + <int64_t>(REPORT_MS // 2 + next_random(s) % REPORT_MS) * MS)
@@ -167,6 +174,28 @@ cdef void _tick_feedback(PlaneState* s, Transport* t, int64_t now) noexcept nogi
     if twcc_write(&t.twcc, &w, t.feedback_ssrc, t.producers.encodings[0].ssrc if t.producers != NULL else 0) == 0:
         if out_commit_rtcp(s, t, t.control, <int>writer_size(&w)):
             s.counters.transport_feedback_sent += 1
+
+
+cdef void _tick_limit(PlaneState* s, Transport* t, int64_t now) noexcept nogil:
+    cdef uint32_t ssrcs[REMB_STREAMS]
+    cdef Producer* p = t.producers
+    cdef Writer w
+    cdef int count = 0
+    cdef int index
+    if now >= t.next_remb:
+        while p != NULL:
+            for index in range(p.encoding_count):
+                if p.encodings[index].has_ssrc and count < REMB_STREAMS:
+                    ssrcs[count] = p.encodings[index].ssrc
+                    count += 1
+            p = p.next
+        if count and can_send(t) and out_room(s):
+            writer_init(&w, out_slot(s), REPORT_SIZE)
+            rtcp_write_remb(&w, t.feedback_ssrc, t.receive_limit, ssrcs, count)
+            if out_commit_rtcp(s, t, t.control, <int>writer_size(&w)):
+                s.counters.remb_sent += 1
+        t.next_remb = now + <int64_t>REMB_MS * MS
+    schedule(s, t, t.next_remb)
 
 
 # The periodic report: an RR and a CNAME of ours first (RFC 3550 section 6.1 wants both in every compound packet), then an

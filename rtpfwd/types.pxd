@@ -143,4 +143,7 @@ cdef enum DropReason:           # why a datagram, or a packet for one consumer, 
     # Between planes. The first counts packets for one other plane, the second datagrams.
     DROP_LINK_FULL = 33         # that plane takes them slower than they come
     DROP_NO_BUFFER = 34         # every buffer is in use: other planes have not taken what was received earlier
-    DROP_REASON_COUNT = 35
+    # Pacing, packets for one consumer.
+    DROP_PACER_FULL = 35        # more waits than the path takes in half a second; the consumer joins again at a keyframe
+    DROP_PACER_SLOT = 36        # no memory to wait in, or too large for it
+    DROP_REASON_COUNT = 37
