@@ -250,7 +250,7 @@ cdef int congestion_feedback_untrusted(Congestion* c, const uint8_t* body, int s
         _conclude(c, CAUSE_LOSS, now)
     c.state.loss = c.loss.loss
     if c.state.estimate_bps < before * 0.95:
-        probe_dropped(&c.prober, before, now)
+        probe_dropped(&c.prober, now)
     probe_begin(&c.prober, c.state.estimate_bps, now)
     probe_tick(&c.prober, c.state.estimate_bps, c.trend.usage <= 0 and c.trend.overusing < 0, now)
     return DROP_NONE

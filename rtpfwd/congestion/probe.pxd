@@ -40,8 +40,8 @@ cdef void probe_init(Prober* p, int64_t start_bps, int64_t most) noexcept nogil
 cdef void probe_set_wanted(Prober* p, int64_t wanted, int64_t estimate, int64_t now) noexcept nogil
 # The first feedback came.
 cdef void probe_begin(Prober* p, int64_t estimate, int64_t now) noexcept nogil
-# The estimate fell from `before`.
-cdef void probe_dropped(Prober* p, int64_t before, int64_t now) noexcept nogil
+# The estimate fell.
+cdef void probe_dropped(Prober* p, int64_t now) noexcept nogil
 # Time passes. `clear`: no queue builds up, so a probe may be planned.
 cdef void probe_tick(Prober* p, int64_t estimate, bint clear, int64_t now) noexcept nogil
 cdef int64_t probe_due(const Prober* p) noexcept nogil      # ns; -1 = never

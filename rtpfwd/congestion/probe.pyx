@@ -85,7 +85,7 @@ cdef void probe_begin(Prober* p, int64_t estimate, int64_t now) noexcept nogil:
         p.next_at = -1
 
 
-cdef void probe_dropped(Prober* p, int64_t before, int64_t now) noexcept nogil:
+cdef void probe_dropped(Prober* p, int64_t now) noexcept nogil:
     if p.cluster.id != 0 and not p.cluster.taken:
         p.cluster.id = 0           # the link is full as it is
     p.interval = <int64_t>INTERVAL_MS * MS
