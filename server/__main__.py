@@ -36,16 +36,20 @@ def option(name: str, **settings: Any) -> Callable[[Callable[..., None]], Callab
 
 
 class Commands(click.Group):
-    """`bench` is imported only when it is asked for: the server needs none of what it needs."""
+    """`bench` and `sim` are imported only when they are asked for: the server needs none of what they need."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*super().list_commands(ctx), "bench"]
+        return [*super().list_commands(ctx), "bench", "sim"]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name == "bench":
             from bench.cli import bench
 
             return bench
+        if cmd_name == "sim":
+            from server.testing.sim.cli import sim
+
+            return sim
         return super().get_command(ctx, cmd_name)
 
 

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from server.testing.netem import MS, Link, LinkConfig
+from server.testing.netem import MS, SECOND, CrossTraffic, Link, LinkConfig
 
 
 def fates(
@@ -82,3 +82,73 @@ def test_a_change_of_character_leaves_packets_on_their_way_alone():
 def test_an_impossible_link_is_refused(bad: dict):
     with pytest.raises(ValueError, match=r"probability|positive"):
         LinkConfig(**bad)
+
+
+def burst_lengths(fates: list[bool]) -> list[int]:
+    """How many packets in a row were lost, each time."""
+    runs, run = [], 0
+    for lost in [*fates, False]:
+        if lost:
+            run += 1
+        elif run:
+            runs.append(run)
+            run = 0
+    return runs
+
+
+def test_losses_come_in_bursts_of_the_promised_length_and_share():
+    """Gilbert-Elliott: the bad state holds p / (p + r) of the time, and lasts 1 / r packets."""
+    link: Link[int] = Link(LinkConfig(burst_enter=0.01, burst_leave=0.25), seed=5)
+    fates = []
+    for number in range(40_000):
+        before = link.counters.lost
+        link.send(number, 100, number)
+        fates.append(link.counters.lost > before)
+    assert 0.8 * 0.0385 < sum(fates) / len(fates) < 1.2 * 0.0385
+    runs = burst_lengths(fates)
+    assert 3.5 < sum(runs) / len(runs) < 4.5
+
+
+def test_what_waits_when_the_rate_changes_goes_on_at_the_new_rate():
+    """Two packets of 1000 bytes at 8 kbit/s take a second each; after half a second the rate is doubled."""
+    link: Link[str] = Link(LinkConfig(rate_bps=8000, delay_ns=10 * MS), seed=1)
+    link.plan([(500 * MS, LinkConfig(rate_bps=16_000, delay_ns=10 * MS))])
+    link.send("first", 1000, 0)
+    link.send("second", 1000, 0)
+    assert link.next_timeout() == 500 * MS  # the plan moves what comes after
+    assert link.poll_arrival(2000 * MS) == (760 * MS, "first")
+    assert link.poll_arrival(2000 * MS) == (1260 * MS, "second")
+    assert link.next_timeout() is None
+
+
+def test_a_queue_of_milliseconds_holds_less_on_a_slower_link():
+    dropped = []
+    for rate in (800_000, 80_000):
+        link: Link[int] = Link(LinkConfig(rate_bps=rate, queue_ns=100 * MS), seed=1)
+        for number in range(50):
+            link.send(number, 1000, 0)
+        dropped.append(link.counters.overflowed)
+    assert dropped == [50 - 11, 50 - 2]
+
+
+def test_cross_traffic_takes_its_share_of_the_line_and_leaves_our_losses_alone():
+    def run(cross: CrossTraffic | None) -> tuple[int, int, list[int]]:
+        link: Link[int] = Link(LinkConfig(rate_bps=1_000_000, loss=0.1, queue_ns=SECOND), seed=3, cross=cross)
+        arrived = []
+        for number in range(400):  # 400 kbit/s for eight seconds
+            link.send(number, 1000, number * 20 * MS)
+        while (packet := link.poll(20 * SECOND)) is not None:
+            arrived.append(packet)
+        return link.counters.waited_ns, link.counters.crossed, arrived
+
+    quiet, crossing = run(None), run(CrossTraffic(rate_bps=400_000, on_ns=SECOND, off_ns=SECOND))
+    assert quiet[0] == 0
+    assert quiet[2] == crossing[2]
+    assert crossing[0] > 0
+    assert 0.2 * 333 < crossing[1] < 0.8 * 333  # on for about half of the time
+
+
+def test_a_plan_must_go_forwards():
+    link: Link[int] = Link(LinkConfig(), seed=1)
+    with pytest.raises(ValueError, match="comes after"):
+        link.plan([(2 * SECOND, LinkConfig()), (SECOND, LinkConfig())])

@@ -188,7 +188,7 @@ class Browser:
                 camera.next_frame = max(camera.next_frame, now)
             for microphone in self.microphones:
                 microphone.next_frame = max(microphone.next_frame, now)
-            self._share_rate()
+            self.share_rate()
 
     # ---- sending ----
 
@@ -207,7 +207,7 @@ class Browser:
         self._sent.pop(number - _FORGOTTEN, None)
         self.output.append(data)
 
-    def _share_rate(self) -> None:
+    def share_rate(self) -> None:
         """Cameras and screens get the target in proportion to what they could use."""
         rest = max(0, self.control.target - _AUDIO_BPS * len(self.microphones))
         wanted = sum(camera.wanted for camera in self.cameras)
@@ -231,7 +231,7 @@ class Browser:
                 camera.keyframe(ssrc)
         elif part.type == rtp.PSFB and (remb := feedback.read_remb(body)) is not None:
             self.control.remb = remb
-            self._share_rate()
+            self.share_rate()
         elif part.type == rtp.SR:
             ssrc, ntp = struct.unpack_from("!IQ", body)
             player = self.players.get(ssrc)
@@ -246,7 +246,7 @@ class Browser:
             if sent is not None:
                 results.append((sent[0], arrived, sent[1]))
         self.control.on_feedback(results, now)
-        self._share_rate()
+        self.share_rate()
 
     # ---- receiving ----
 

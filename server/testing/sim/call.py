@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from server.media.consumer import Consumer
+from server.media.events import MediaEvent, ProducerEncodingsWanted
 from server.media.producer import Producer
 from server.media.webrtc_transport import WebRtcTransport
 from server.rtc import uris
@@ -262,8 +263,15 @@ class Call:
         if visitor is not None:
             visitor.down.send((visitor, data), len(data) + OVERHEAD, now)
 
-    def _happened(self, event: object) -> None:
-        """What a front would tell the browsers."""
+    def _happened(self, event: MediaEvent) -> None:
+        """What a front would tell the browsers. It takes as long as a packet on an idle link."""
+        if not isinstance(event, ProducerEncodingsWanted):
+            return
+        for publication in self.publications:
+            if publication.producer.id == event.producer_id and publication.camera is not None:
+                at = self.now + publication.owner.down.config.delay_ns
+                self._agenda.append((at, partial(_want, publication, event.wanted)))
+                self._agenda.sort(key=lambda entry: -entry[0])
 
     # ---- who is there ----
 
@@ -410,6 +418,14 @@ class Call:
         media = visitor.transport.media
         figures = media.plane.congestion(media.handle) if hasattr(media.plane, "congestion") else None
         return figures.estimate_bps if figures is not None else 0
+
+
+def _want(publication: Publication, wanted: tuple[bool, ...]) -> None:
+    """Dynacast: what setting `active` of its encodings does in a browser."""
+    if publication.camera is not None:
+        for encoder, active in zip(publication.camera.encoders, wanted, strict=True):
+            encoder.set_active(active=active)
+        publication.owner.browser.share_rate()
 
 
 def _stream(rng: random.Random, *, mid: str, rid: str, video: bool) -> SendStream:

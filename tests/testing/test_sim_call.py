@@ -1,0 +1,65 @@
+"""Whole simulated calls: the same bytes in every process, and faster than real time."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from server.testing.netem import SECOND
+from server.testing.sim import scenario
+from server.testing.sim.call import Call
+from server.testing.sim.player import AudioPlayer, VideoPlayer
+
+PROGRAM = """
+import sys
+from server.testing.sim import scenario
+from server.testing.sim.call import Call, Policies
+from server.testing.sim.results import figures_of, to_json
+call = Call(scenario.load(sys.argv[1]), seed=int(sys.argv[2]))
+call.run(float(sys.argv[3]))
+sys.stdout.write(to_json(figures_of(call, seed=int(sys.argv[2]), policies=Policies())))
+"""
+
+
+def json_of(name: str, seed: int, seconds: float, hash_seed: int) -> str:
+    """From a process of its own, with another order of sets."""
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM, name, str(seed), str(seconds)],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "PYTHONHASHSEED": str(hash_seed)},
+    ).stdout
+
+
+def test_two_processes_write_the_same_bytes_and_another_seed_others():
+    first = json_of("network_change", 7, 35, 1)
+    assert first == json_of("network_change", 7, 35, 2)
+    assert first != json_of("network_change", 8, 35, 1)
+
+
+def test_four_people_see_and_hear_each_other_whole():
+    call = Call(scenario.load("four_party"), seed=3)
+    call.run(12)
+    for visitor in call.visitors.values():
+        assert len(visitor.views) == 6
+        for view in visitor.views:
+            if isinstance(view.player, AudioPlayer):
+                assert view.player.expected > 500
+                assert view.player.lost / view.player.expected < 0.005
+            elif isinstance(view.player, VideoPlayer):
+                assert len(view.player.shown) > 200
+                assert view.player.figures.undecodable == 0
+
+
+def test_a_four_party_call_takes_a_twentieth_of_its_time():
+    """Of this process's CPU time, so that a busy machine does not matter; the figure is in docs/simulator.md."""
+    call = Call(scenario.load("four_party"), seed=1)
+    call.run(3)
+    start, begun = call.now, time.process_time()
+    call.run(13)
+    assert (call.now - start) / SECOND / (time.process_time() - begun) > 10
