@@ -5,6 +5,8 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
 
+from rtpfwd.codecs.dd cimport DdState, dd_init
+from rtpfwd.codecs.pictures cimport pictures_init
 from rtpfwd.header cimport header_plan_init, header_plan_map, header_plan_set_mid
 from rtpfwd.names cimport codec_of, extension_kind
 from rtpfwd.recv_stream cimport recv_stream_free
@@ -26,7 +28,7 @@ from rtpfwd.stun cimport STUN_USERNAME, routine_check_free, stun_key_init
 from rtpfwd.sys_linux cimport AF_INET, AF_INET6, inet_ntop, inet_pton
 from rtpfwd.tables cimport TCP, UDP
 from rtpfwd.twcc cimport twcc_close
-from rtpfwd.types cimport EXT_OTHER, MAX_MID
+from rtpfwd.types cimport EXT_DEPENDENCY_DESCRIPTOR, EXT_OTHER, MAX_MID
 
 cdef const unsigned char* _MAPPED = b"\0\0\0\0\0\0\0\0\0\0\xff\xff"
 
@@ -138,6 +140,7 @@ cdef Producer* producer_from(object params) except NULL:
         if p.encodings == NULL:
             raise MemoryError
         p.video = params.kind == "video"
+        p.loudest = -1
         p.paused = params.paused
         p.pending_first = p.pending_last = -1
         _text(params.mid or "", p.mid, &p.mid_size, MAX_MID, "the MID")
@@ -148,6 +151,8 @@ cdef Producer* producer_from(object params) except NULL:
                 p.extension_ids[<int>kind] = number
         _fill_codecs(p, params.codecs)
         _fill_encodings(p, params.encodings)
+        if p.video and p.extension_ids[<int>EXT_DEPENDENCY_DESCRIPTOR]:
+            _make_descriptors(p)
     except BaseException:
         free_producer(p)
         raise
@@ -211,12 +216,23 @@ cdef int _fill_encodings(Producer* p, object encodings) except -1:
     return 0
 
 
+cdef int _make_descriptors(Producer* p) except -1:
+    cdef int index
+    for index in range(p.encoding_count):
+        p.encodings[index].descriptor = <DdState*>calloc(1, sizeof(DdState))
+        if p.encodings[index].descriptor == NULL:
+            raise MemoryError
+        dd_init(p.encodings[index].descriptor, 0)
+    return 0
+
+
 cdef void free_producer(Producer* p) noexcept:
     cdef Mirror* mirror
     cdef int index
     for index in range(p.encoding_count):
         recv_stream_free(&p.encodings[index].stream)
         history_free(&p.encodings[index].history)
+        free(p.encodings[index].descriptor)
     while p.mirrors != NULL:
         mirror = p.mirrors
         p.mirrors = mirror.next
@@ -243,6 +259,8 @@ cdef Consumer* consumer_from(object params, object selector, object producer, un
         _fill_payload_types(c, params.payload_types, producer)
         _fill_plan(c, params, _extensions(producer.extensions))
         # The first number leaves room below, so that a few reordered packets do not wrap (RFC 3711 section 3.3.1).
+        pictures_init(&c.pictures)
+        c.told.spatial = c.told.temporal = -1
         rewriter_init(&c.rewriter, clock_rate, <uint16_t>(first_random & 0x7fff))
         if send_stream_init(&c.stream, ssrc, rtx_ssrc, clock_rate, SENT_PACKETS, <uint16_t>(first_random >> 17)):
             raise MemoryError

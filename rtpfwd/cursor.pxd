@@ -69,6 +69,11 @@ cdef inline uint16_t read_u16(Reader* r) noexcept nogil:
     cdef const uint8_t* found = read_bytes(r, 2)
     return load_u16(found) if found != NULL else 0
 
+cdef inline int read_u7_or_u15(Reader* r) noexcept nogil:
+    # One byte, or two when its first bit is set: picture ids of VP8 and VP9.
+    cdef uint8_t first = read_u8(r)
+    return ((first & 0x7F) << 8) | read_u8(r) if first & 0x80 else first
+
 cdef inline uint32_t read_u24(Reader* r) noexcept nogil:
     cdef const uint8_t* found = read_bytes(r, 3)
     return load_u24(found) if found != NULL else 0

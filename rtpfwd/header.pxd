@@ -36,6 +36,7 @@ cdef struct HeaderPlan:         # how one consumer's headers are written; fixed 
     uint8_t own_transport_cc    # the same for the transport-wide number
     bint own_fits               # the one-byte form can hold them
     bint copies                 # some extension is copied
+    uint8_t descriptor_id       # incoming id of the dependency descriptor when it is copied; 0 = it is not
     uint8_t extension_ids[256]  # incoming id to outgoing id, 0 = strip. Extensions below are never copied: keep them 0
     uint8_t mid_id              # outgoing id of the consumer's own MID; 0 = not sent
     uint8_t mid_size            # bytes of mid
@@ -46,6 +47,7 @@ cdef struct HeaderPlan:         # how one consumer's headers are written; fixed 
 cdef struct HeaderMarks:        # where the writer left room, as offsets from the first byte of the header; 0 = nowhere
     uint16_t transport_cc       # 2 bytes: transport-wide sequence number
     uint16_t abs_send_time      # 3 bytes: for who sends later than `now`
+    uint16_t frame_number       # 2 bytes: of the dependency descriptor, as it came
 
 cdef void header_plan_init(HeaderPlan* plan) noexcept nogil             # strips everything, sends nothing of its own
 

@@ -6,7 +6,7 @@ from libc.string cimport memcpy, memmove, memset
 from rtpfwd.cursor cimport Reader, load_u16, load_u32, read_bytes, reader_init, store_u16, store_u24, store_u32
 from rtpfwd.types cimport (
     DROP_NONE, DROP_RTP_EXTENSION, DROP_RTP_PADDING, DROP_RTP_SHORT, DROP_RTP_VERSION, DROP_RTX_EMPTY, DROP_RTX_SHORT,
-    EXT_ABS_SEND_TIME, EXT_MID, EXT_RID, EXT_RRID, EXT_TRANSPORT_CC, ExtElement, MAX_EXTENSIONS, MAX_MID, PacketView,
+    EXT_ABS_SEND_TIME, EXT_DEPENDENCY_DESCRIPTOR, EXT_MID, EXT_RID, EXT_RRID, EXT_TRANSPORT_CC, ExtElement, MAX_EXTENSIONS, MAX_MID, PacketView,
     RTP_HEADER,
 )
 
@@ -77,7 +77,16 @@ cdef void _clear_findings(PacketView* view) noexcept nogil:
     view.layer.temporal = -1
     view.is_keyframe = False
     view.is_frame_start = False
+    view.is_frame_end = False
     view.is_switch_point = False
+    view.needs_lower = False
+    view.has_descriptor = False
+    view.picture_id = -1
+    view.tl0_index = -1
+    view.frame_number = -1
+    view.active_targets = 0
+    view.audio_level = -1
+    view.voice = False
     view.encoding = 0
 
 
@@ -161,6 +170,8 @@ cdef void header_plan_map(HeaderPlan* plan, int kind, uint8_t in_id, uint8_t out
         plan.transport_cc_id = out_id
     elif kind != EXT_RID and kind != EXT_RRID and in_id != 0:
         plan.extension_ids[in_id] = out_id
+        if kind == EXT_DEPENDENCY_DESCRIPTOR:
+            plan.descriptor_id = in_id if out_id else 0
     _derive(plan)
 
 
@@ -269,6 +280,7 @@ cdef int rtp_write_header(
     cdef int elements = -1
     marks.transport_cc = 0
     marks.abs_send_time = 0
+    marks.frame_number = 0
     if plan.own_fits and capacity >= LARGEST_HEADER:
         elements = _write_one_byte(plan, view, now, out, size, marks)
     if elements < 0:
@@ -295,6 +307,8 @@ cdef inline int _write_one_byte(
                 if id > 14 or element.size == 0 or element.size > 16:
                     return -1
                 at = _element(at, False, id, element.size)
+                if element.id == plan.descriptor_id and element.size >= 3:
+                    marks.frame_number = <uint16_t>(at + 1 - out)
                 memcpy(at, element.data, element.size)
                 at += element.size
     if at == own:
@@ -359,6 +373,8 @@ cdef void _write_elements(
         id = plan.extension_ids[element.id]
         if id:
             at = _element(at, two_byte, id, element.size)
+            if element.id == plan.descriptor_id and element.size >= 3:
+                marks.frame_number = <uint16_t>(at + 1 - out)
             memcpy(at, element.data, element.size)
             at += element.size
 

@@ -3,10 +3,11 @@
 from libc.stdint cimport uint32_t
 from libc.string cimport memcmp, memcpy
 
-from rtpfwd.codecs.describe cimport describe
+from rtpfwd.codecs.describe cimport describe_packet
 from rtpfwd.cursor cimport load_u16, load_u32
 from rtpfwd.header cimport find_extension, is_rtcp, rtp_parse_untrusted, rtx_unwrap
 from rtpfwd.keyframes cimport keyframe_received, request_keyframe
+from rtpfwd.layer_rates cimport layer_rates_add
 from rtpfwd.link cimport link_packet_take
 from rtpfwd.objects cimport find_stream, learn_ssrc
 from rtpfwd.output cimport hand_off, out_commit, out_room, out_slot, tell_remote_learned, tell_stream_started
@@ -292,7 +293,13 @@ cdef int _take(PlaneState* s, Transport* t, Pending* pending, int64_t now) noexc
     pending.encoding = e
     # A packet of padding alone goes on too: the consumers' numbering has to close the gap that it leaves.
     if view.payload_size:
-        describe(codec.codec, view)
+        describe_packet(
+            codec.codec, e.descriptor, p.extension_ids[<int>EXT_DEPENDENCY_DESCRIPTOR],
+            p.extension_ids[<int>EXT_AUDIO_LEVEL], view)
+        layer_rates_add(&e.layers, view, now)
+        if view.audio_level >= 0:
+            p.loudest = view.audio_level if p.loudest < 0 else min(p.loudest, view.audio_level)
+            p.voice |= view.voice
         if view.is_keyframe:
             keyframe_received(e)
         if e.has_history:

@@ -23,7 +23,7 @@ cdef void link_begin_anew(PlaneState* s, const Producer* p, int64_t now) noexcep
 # At the plane that mirrors it. False: no room.
 cdef bint link_keyframe(PlaneState* s, const Encoding* e, int64_t now) noexcept nogil
 cdef bint link_resend(
-    PlaneState* s, const Consumer* c, const Encoding* e, int64_t ext_seq, uint16_t seq, int64_t now) noexcept nogil
+    PlaneState* s, const Consumer* c, const Encoding* e, uint32_t in_seq, uint16_t seq, int64_t now) noexcept nogil
 
 # Takes what the other planes wrote, as much as there is room for. True: something was taken; then stage 2 is next, which also
 # gives it back.

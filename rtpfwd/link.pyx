@@ -13,6 +13,7 @@ from libc.string cimport memcpy, memset
 from rtpfwd.atomics cimport exchange, full_fence, load_acquire, store_release
 from rtpfwd.header cimport rtp_parse_untrusted
 from rtpfwd.keyframes cimport keyframe_received, request_keyframe, request_keyframe_for
+from rtpfwd.layer_rates cimport layer_rates_add
 from rtpfwd.recv_stream cimport recv_stream_sender_report
 from rtpfwd.retransmit cimport resend_linked
 from rtpfwd.rings cimport (
@@ -41,7 +42,7 @@ from rtpfwd.rings cimport (
     ring_slot,
 )
 from rtpfwd.selector cimport Selector
-from rtpfwd.slab cimport history_view
+from rtpfwd.slab cimport history_view, history_widen
 from rtpfwd.state cimport (
     DATAGRAM_SIZE,
     LANE_SLOTS,
@@ -212,7 +213,7 @@ cdef bint link_keyframe(PlaneState* s, const Encoding* e, int64_t now) noexcept 
 
 
 cdef bint link_resend(
-    PlaneState* s, const Consumer* c, const Encoding* e, int64_t ext_seq, uint16_t seq, int64_t now
+    PlaneState* s, const Consumer* c, const Encoding* e, uint32_t in_seq, uint16_t seq, int64_t now
 ) noexcept nogil:
     cdef const Producer* p = e.producer
     cdef LinkEntry* entry = _slot(s, p.origin_plane, LINK_RESEND, p.origin_slot, p.origin_generation, now)
@@ -220,7 +221,7 @@ cdef bint link_resend(
         return False
     entry.encoding = e.index
     entry.seq = seq
-    entry.body.resend.ext_seq = ext_seq
+    entry.body.resend.in_seq = in_seq
     entry.body.resend.consumer = c.slot
     entry.body.resend.generation = s.consumers.generations[c.slot]
     _commit(s, p.origin_plane)
@@ -287,8 +288,10 @@ cdef void _read_packet(PlaneState* s, Encoding* e, Packet* packet, int64_t now) 
     e.ssrc = e.stream.ssrc = packet.view.ssrc
     e.has_ssrc = True
     e.heard = now
-    if packet.view.is_keyframe and packet.view.payload_size:
-        keyframe_received(e)
+    if packet.view.payload_size:
+        layer_rates_add(&e.layers, &packet.view, now)
+        if packet.view.is_keyframe:
+            keyframe_received(e)
     pending.packet = packet
     pending.encoding = e
     pending.linked = True
@@ -319,7 +322,7 @@ cdef void _read_resend(PlaneState* s, uint32_t other, Encoding* e, const LinkEnt
     cdef PacketView kept
     cdef Packet* packet = NULL
     cdef LinkEntry* entry
-    if e.has_history and history_view(&e.history, asked.body.resend.ext_seq, &kept):
+    if e.has_history and history_view(&e.history, history_widen(&e.history, asked.body.resend.in_seq), &kept):
         packet = link_packet_take(s)
     if packet != NULL:
         memcpy(packet.data, kept.data, kept.size)
@@ -334,7 +337,7 @@ cdef void _read_resend(PlaneState* s, uint32_t other, Encoding* e, const LinkEnt
         return
     entry.packet = packet
     entry.seq = asked.seq
-    entry.body.resend.ext_seq = asked.body.resend.ext_seq
+    entry.body.resend.in_seq = asked.body.resend.in_seq
     _commit(s, other)
 
 

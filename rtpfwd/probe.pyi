@@ -25,7 +25,33 @@ def unwrap_rtx(data: bytes, media_ssrc: int, media_payload_type: int) -> bytes:
     """The packet that an RTX packet repeats (RFC 4588)."""
 
 def describe(mime_type: str, payload: bytes, *, marker: bool = False) -> dict[str, Any]:
-    """layer (spatial, temporal), is_keyframe, is_frame_start, is_switch_point."""
+    """What PacketView says of the payload: layer (spatial, temporal), is_keyframe, is_frame_start, is_frame_end,
+    is_switch_point, needs_lower; and where there is one: picture_id (value, bits, offset), tl0_index (value, offset)."""
+
+class Describing:
+    """`describe` for whole RTP packets of one encoding, with what header extensions say of them: frame_number,
+    active_targets and has_descriptor of the dependency descriptor, audio_level (-dBov, voice). ext_seq: one more each time."""
+
+    def __init__(self, mime_type: str) -> None: ...
+    def describe(
+        self, data: bytes, *, ext_seq: int | None = None, descriptor_id: int = 0, audio_level_id: int = 0
+    ) -> dict[str, Any]: ...
+
+class Structure:
+    """Reads dependency descriptors one by one, and keeps the structure that one brings for those after it."""
+
+    def read(self, data: bytes) -> dict[str, Any] | None:
+        """start, end, number, layer, indications (one for each target), diffs; active and targets when said. None: refused."""
+
+class Numbering:
+    """The numbering of frames for one consumer."""
+
+    def forward(
+        self, mime_type: str, payload: bytes, *, switch: bool = False, frame_number: int | None = None
+    ) -> tuple[bytes, int | None]:
+        """The payload and the descriptor's frame number that go out."""
+
+    def drop(self, mime_type: str, payload: bytes) -> None: ...
 
 class Plan:
     """A consumer's header plan: (ExtKind, incoming id, outgoing id) for each extension. ValueError: MID too long."""
@@ -98,7 +124,7 @@ class Sending:
     ) -> None: ...
     def sent(self, ext_seq: int, seq: int, now: int, *, timestamp: int = 0, payload_size: int = 100) -> None: ...
     def nacked(self, seq: int, now: int) -> int | None:
-        """The producer's extended sequence number to send again."""
+        """The low 32 bits of the producer's extended sequence number to send again."""
 
     def write_rtx(
         self, data: bytes, seq: int, *, payload_type: int, now: int = 0, capacity: int = 1500
@@ -123,6 +149,8 @@ class Storing:
     ) -> None: ...
     def store(self, data: bytes, ext_seq: int, now: int) -> bool: ...
     def find(self, ext_seq: int) -> bytes | None: ...
+    def widen(self, seq: int) -> int:
+        """The whole extended number of a packet from its low 32 bits."""
     def grow(self) -> bool: ...
     def figures(self) -> dict[str, int]: ...
 

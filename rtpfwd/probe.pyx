@@ -10,7 +10,12 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy, memset
 from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_PRIVATE, PROT_NONE, PROT_READ, PROT_WRITE, mmap, mprotect, munmap
 
+from rtpfwd.codecs.dd cimport DdFrame, DdState, DdStructure, dd_init, dd_read_untrusted
 from rtpfwd.codecs.describe cimport describe as _describe
+from rtpfwd.codecs.describe cimport describe_packet
+from rtpfwd.codecs.pictures cimport (
+    PATCH_FRAME, Patch, Pictures, patch_payload, pictures_drop, pictures_forward, pictures_init,
+)
 from rtpfwd.convert cimport endpoint_from, routine_from
 from rtpfwd.cursor cimport Writer, store_u16, writer_init, writer_size
 from rtpfwd.header cimport (
@@ -32,11 +37,11 @@ from rtpfwd.rtcp cimport (
 )
 from rtpfwd.selector cimport Selector
 from rtpfwd.send_stream cimport (
-    SendStream, send_stream_free, send_stream_init, send_stream_nacked, send_stream_receive_report, send_stream_sent,
+    SendStream, Sent, send_stream_free, send_stream_init, send_stream_nacked, send_stream_receive_report, send_stream_sent,
     send_stream_write_rtx, send_stream_write_sr,
 )
 from rtpfwd.slab cimport (
-    History, Slab, history_free, history_init, history_store, history_view, slab_free,
+    History, Slab, history_free, history_init, history_store, history_view, history_widen, slab_free,
     slab_grow, slab_init, slab_wants_growth,
 )
 from rtpfwd.stun cimport (
@@ -44,7 +49,7 @@ from rtpfwd.stun cimport (
     stun_key_init, stun_routine_untrusted, stun_write_success,
 )
 from rtpfwd.tables cimport Endpoint
-from rtpfwd.types cimport DROP, SWITCH, PacketView
+from rtpfwd.types cimport CODEC_VP8, DROP, SWITCH, PacketView
 
 cdef enum:
     GUARDED_SIZE = 0x20000      # bytes before the guard page: more than any datagram
@@ -153,12 +158,111 @@ def describe(str mime_type not None, bytes payload not None, *, bint marker=Fals
     view.payload_size = len(payload)
     view.marker = marker
     _describe(codec_of(mime_type), &view)
-    return {
+    return _shown(&view)
+
+
+cdef dict _shown(const PacketView* view):
+    cdef dict shown = {
         "layer": (view.layer.spatial, view.layer.temporal),
         "is_keyframe": bool(view.is_keyframe),
         "is_frame_start": bool(view.is_frame_start),
+        "is_frame_end": bool(view.is_frame_end),
         "is_switch_point": bool(view.is_switch_point),
+        "needs_lower": bool(view.needs_lower),
     }
+    if view.picture_id >= 0:
+        shown["picture_id"] = (view.picture_id, view.picture_id_bits, view.picture_id_at)
+    if view.tl0_index >= 0:
+        shown["tl0_index"] = (view.tl0_index, view.tl0_index_at)
+    if view.frame_number >= 0:
+        shown["frame_number"] = view.frame_number
+    if view.active_targets:
+        shown["active_targets"] = view.active_targets
+    if view.audio_level >= 0:
+        shown["audio_level"] = (view.audio_level, bool(view.voice))
+    return shown
+
+
+cdef class Describing:
+    cdef DdState descriptor
+    cdef int codec
+    cdef int64_t ext_seq
+
+    def __init__(self, str mime_type not None):
+        self.codec = codec_of(mime_type)
+        dd_init(&self.descriptor, 0)
+
+    def describe(self, bytes data not None, *, ext_seq=None, uint8_t descriptor_id=0, uint8_t audio_level_id=0):
+        cdef PacketView view
+        _parse(data, &view)
+        view.ext_seq = self.ext_seq = self.ext_seq + 1 if ext_seq is None else ext_seq
+        describe_packet(self.codec, &self.descriptor, descriptor_id, audio_level_id, &view)
+        return {**_shown(&view), "has_descriptor": bool(view.has_descriptor)}
+
+
+# The dependency descriptor
+
+cdef class Structure:
+    cdef DdStructure structure
+
+    def __init__(self):
+        memset(&self.structure, 0, sizeof(DdStructure))
+
+    def read(self, bytes data not None):
+        cdef DdStructure fresh
+        cdef DdFrame frame
+        cdef int i
+        if not dd_read_untrusted(_input.copy(data), len(data), &self.structure, &fresh, &frame):
+            return None
+        if frame.brings_structure:
+            self.structure = fresh
+        read = {
+            "start": bool(frame.starts), "end": bool(frame.ends), "number": frame.number,
+            "layer": (frame.layer.spatial, frame.layer.temporal),
+            "indications": [(frame.indications >> (2 * i)) & 3 for i in range(self.structure.target_count)],
+            "diffs": [frame.diffs[i] for i in range(frame.diff_count)],
+        }
+        if frame.brings_structure or frame.says_active:
+            read["active"] = frame.active
+        if frame.brings_structure:
+            read["targets"] = [
+                (self.structure.targets[i].spatial, self.structure.targets[i].temporal)
+                for i in range(self.structure.target_count)
+            ]
+        return read
+
+
+# Numbering of frames
+
+cdef class Numbering:
+    cdef Pictures pictures
+
+    def __init__(self):
+        pictures_init(&self.pictures)
+
+    cdef int _view(self, PacketView* view, bytes payload, str mime_type, frame_number) except -1:
+        view.payload = _input.copy(payload)
+        view.payload_size = len(payload)
+        view.marker = False
+        _describe(codec_of(mime_type), view)
+        if frame_number is not None:
+            view.frame_number = frame_number
+        return 0
+
+    def forward(self, str mime_type not None, bytes payload not None, *, bint switch=False, frame_number=None):
+        cdef PacketView view
+        cdef Patch patch
+        cdef uint8_t* out = _output.room(len(payload))
+        self._view(&view, payload, mime_type, frame_number)
+        pictures_forward(&self.pictures, &view, switch, &patch)
+        memcpy(out, view.payload, len(payload))
+        patch_payload(&patch, &view, out)
+        return bytes(out[:len(payload)]), patch.frame_number if patch.flags & PATCH_FRAME else frame_number
+
+    def drop(self, str mime_type not None, bytes payload not None):
+        cdef PacketView view
+        self._view(&view, payload, mime_type, None)
+        pictures_drop(&self.pictures, &view, codec_of(mime_type) == CODEC_VP8)
 
 
 cdef class Plan:
@@ -426,8 +530,8 @@ cdef class Sending:
         send_stream_sent(&self.stream, &view, seq, timestamp, payload_size + 12, now)
 
     def nacked(self, uint16_t seq, int64_t now):
-        cdef int64_t in_seq
-        return in_seq if send_stream_nacked(&self.stream, seq, now, &in_seq) else None
+        cdef const Sent* entry = send_stream_nacked(&self.stream, seq, now)
+        return entry.in_seq if entry != NULL else None
 
     def write_rtx(self, bytes data not None, uint16_t seq, *, uint8_t payload_type, int64_t now=0,
                   Py_ssize_t capacity=1500):
@@ -491,6 +595,9 @@ cdef class Storing:
     def find(self, int64_t ext_seq):
         cdef PacketView view
         return bytes(view.data[:view.size]) if history_view(&self.history, ext_seq, &view) else None
+
+    def widen(self, uint32_t seq):
+        return history_widen(&self.history, seq)
 
     def grow(self):
         return slab_grow(&self.slab) == 0

@@ -54,7 +54,7 @@ cdef struct LinkFacts:
 
 
 cdef struct LinkResend:
-    int64_t ext_seq         # of the packet
+    uint32_t in_seq         # low 32 bits of the packet's ext_seq
     uint32_t consumer       # slot and generation of who wants it, at the plane that asks
     uint32_t generation
 

@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from rtpfwd.codecs.pictures cimport Patch
 from rtpfwd.header cimport HeaderMarks, HeaderPlan
 from rtpfwd.rate cimport RateMeter, rate_add
 from rtpfwd.recv_stream cimport RecvStream
@@ -18,6 +19,9 @@ cdef struct Sent:               # one packet sent
     uint32_t resent_ms          # when it was last sent again: ms of the monotonic clock, low 32 bits
     uint16_t seq                # as sent
     uint8_t times               # sent; 0 = nothing here
+    uint8_t encoding            # whose ext_seq it is: index into the producer's encodings
+    Patch patch                 # what was written instead of what came
+    uint16_t in_timestamp       # low 16 bits of it as it came: a sender that began anew uses its numbers again
 
 cdef struct SendStream:
     # Passed by argument.
@@ -28,7 +32,6 @@ cdef struct SendStream:
     # What was sent. Allocated by send_stream_init; NULL without retransmission.
     Sent* sent                  # at seq & mask
     uint32_t mask
-    int64_t newest_in           # ext_seq of the newest packet sent, to widen in_seq again
     uint16_t rtx_seq            # of the next retransmission
 
     # Counts.
@@ -61,17 +64,18 @@ cdef void send_stream_free(SendStream* s) noexcept nogil
 
 # One media packet was sent: what is kept of it. send_stream_count counts it, with others.
 cdef inline void send_stream_record(
-    SendStream* s, const PacketView* view, uint16_t seq, uint32_t timestamp
+    SendStream* s, const PacketView* view, uint16_t seq, uint32_t timestamp, const Patch* patch
 ) noexcept nogil:
     cdef Sent* entry
-    if view.ext_seq > s.newest_in:
-        s.newest_in = view.ext_seq
     if s.sent != NULL:
         entry = &s.sent[seq & s.mask]
         entry.in_seq = <uint32_t>view.ext_seq
         entry.timestamp = timestamp
         entry.seq = seq
         entry.times = 1
+        entry.encoding = view.encoding
+        entry.patch = patch[0]
+        entry.in_timestamp = <uint16_t>view.timestamp
 
 # So many media packets were sent: `bytes` of RTP before SRTP, `octets` of them payload.
 cdef inline void send_stream_count(
@@ -82,17 +86,26 @@ cdef inline void send_stream_count(
     s.octets += octets
     rate_add(&s.rate, bytes, now)
 
-# Both for one packet. `size` is its RTP size in bytes, before SRTP.
+# Both for one packet that was not patched. `size` is its RTP size in bytes, before SRTP.
 cdef inline void send_stream_sent(
     SendStream* s, const PacketView* view, uint16_t seq, uint32_t timestamp, int size, int64_t now
 ) noexcept nogil:
-    send_stream_record(s, view, seq, timestamp)
+    cdef Patch nothing
+    nothing.flags = 0
+    send_stream_record(s, view, seq, timestamp, &nothing)
     send_stream_count(s, 1, size, view.payload_size, now)
 
-# The viewer asks for `seq`. True: take *in_seq, the producer's ext_seq, from its history; then send_stream_write_rtx.
-# False: never sent, too long ago, sent so lately that it is still on the way, or sent MAX_TIMES.
-cdef bint send_stream_nacked(SendStream* s, uint16_t seq, int64_t now, int64_t* in_seq) noexcept nogil
-# The whole clear RTX packet for `seq`, whose original is `view`. Size in bytes, or -1 when it does not fit.
+# The viewer asks for `seq`. What was sent under it: take in_seq from the history of its encoding; then send_stream_write_rtx.
+# NULL: never sent, too long ago, sent so lately that it is still on the way, or sent MAX_TIMES.
+cdef const Sent* send_stream_nacked(SendStream* s, uint16_t seq, int64_t now) noexcept nogil
+# Whether this kept packet of that encoding is what went out as `seq`.
+cdef inline bint send_stream_is_original(const SendStream* s, uint16_t seq, const PacketView* view) noexcept nogil:
+    cdef const Sent* entry = &s.sent[seq & s.mask]
+    return (
+        entry.seq == seq and entry.times != 0 and entry.in_seq == <uint32_t>view.ext_seq
+        and entry.in_timestamp == <uint16_t>view.timestamp)
+# The whole clear RTX packet for `seq`, whose original is `view` (described, when the original was patched): with the same
+# patches. Size in bytes, or -1 when it does not fit.
 cdef int send_stream_write_rtx(
     SendStream* s, const HeaderPlan* plan, const PacketView* view, uint16_t seq, uint8_t rtx_payload_type, int64_t now,
     uint8_t* out, Py_ssize_t capacity, HeaderMarks* marks) noexcept nogil

@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
+from rtpfwd.codecs.pictures cimport patch_header, patch_payload
 from rtpfwd.header cimport HeaderMarks, HeaderPlan, rtx_write_packet
 from rtpfwd.rate cimport rate_add, rtp_ticks
 from rtpfwd.recv_stream cimport RecvStream
@@ -43,23 +44,22 @@ cdef void send_stream_free(SendStream* s) noexcept nogil:
 
 # Retransmission
 
-cdef bint send_stream_nacked(SendStream* s, uint16_t seq, int64_t now, int64_t* in_seq) noexcept nogil:
+cdef const Sent* send_stream_nacked(SendStream* s, uint16_t seq, int64_t now) noexcept nogil:
     cdef Sent* entry
     cdef uint32_t now_ms = <uint32_t>(now / NS_PER_MS)
     s.nacked += 1
     if s.sent == NULL:
-        return False
+        return NULL
     entry = &s.sent[seq & s.mask]
     if entry.times == 0 or entry.seq != seq:
         s.not_found += 1
-        return False
+        return NULL
     if entry.times == MAX_TIMES or (entry.times > 1 and now_ms - entry.resent_ms < _spacing_ms(s)):
         s.too_soon += 1
-        return False
+        return NULL
     entry.times += 1
     entry.resent_ms = now_ms
-    in_seq[0] = s.newest_in - <int64_t>(<uint32_t>s.newest_in - entry.in_seq)
-    return True
+    return entry
 
 
 cdef inline uint32_t _spacing_ms(const SendStream* s) noexcept nogil:
@@ -79,6 +79,8 @@ cdef int send_stream_write_rtx(
     size = rtx_write_packet(
         plan, view, rtx_payload_type, s.rtx_seq, entry.timestamp, s.rtx_ssrc, seq, now, out, capacity, marks)
     if size >= 0:
+        patch_header(&entry.patch, marks, out)
+        patch_payload(&entry.patch, view, out + size - view.payload_size)
         s.rtx_seq += 1
         s.retransmitted += 1
         s.retransmitted_bytes += size

@@ -50,5 +50,8 @@ cdef void history_clear(History* history) noexcept nogil
 cdef int history_store(History* history, const PacketView* view) noexcept nogil
 # NULL: not here.
 cdef const StoredPacket* history_find(const History* history, int64_t ext_seq) noexcept nogil
+# The whole ext_seq of a packet of which only the low 32 bits are known, and that is not newer than the newest stored.
+cdef inline int64_t history_widen(const History* history, uint32_t seq) noexcept nogil:
+    return history.newest - <int64_t>(<uint32_t>history.newest - seq)
 # Parses a stored packet again, with arrived and ext_seq set. False: not here. Valid until the next store or clear.
 cdef bint history_view(const History* history, int64_t ext_seq, PacketView* view) noexcept nogil

@@ -2,6 +2,6 @@
 
 from rtpfwd.types cimport PacketView
 
-# Sets layer, is_keyframe, is_frame_start and is_switch_point from payload and marker. A payload that makes no sense
-# is no keyframe and names no layer.
+# Sets what payload and marker show, of fields that `describe` has cleared. A payload that makes no sense is no
+# keyframe and names no layer.
 cdef void av1_describe(PacketView* view) noexcept nogil

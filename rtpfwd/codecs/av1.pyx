@@ -10,11 +10,6 @@ cdef void av1_describe(PacketView* view) noexcept nogil:
     cdef Reader r
     cdef uint8_t aggregation, obu, layers
     cdef uint64_t size = 2                  # of the first element, as far as it matters here
-    view.layer.spatial = -1
-    view.layer.temporal = -1
-    view.is_keyframe = False
-    view.is_frame_start = False
-    view.is_switch_point = False
     reader_init(&r, view.payload, view.payload_size)
     aggregation = read_u8(&r)               # Z Y W W N
     if aggregation & 0x80:                  # the first element is the rest of an OBU: it has no header

@@ -22,11 +22,6 @@ cdef void h264_describe(PacketView* view) noexcept nogil:
     cdef const uint8_t* unit
     cdef Py_ssize_t size
     cdef bint first = True
-    view.layer.spatial = -1
-    view.layer.temporal = -1
-    view.is_keyframe = False
-    view.is_frame_start = False
-    view.is_switch_point = False
     reader_init(&r, view.payload, view.payload_size)
     kind = read_u8(&r) & 0x1F
     if kind == STAP_A:

@@ -4,8 +4,7 @@ from rtpfwd.types cimport PacketView
 
 
 cdef void opus_describe(PacketView* view) noexcept nogil:
-    view.layer.spatial = -1
-    view.layer.temporal = -1
     view.is_keyframe = True
     view.is_frame_start = True
+    view.is_frame_end = True
     view.is_switch_point = True

@@ -17,6 +17,9 @@ import pytest
 from rtpfwd import probe
 from rtpfwd.names import extension_kind
 from tests.fuzz.mutate import mutated
+from tests.rtpfwd.descriptors import Descriptor, letters, write
+from tests.rtpfwd.test_codecs import rtp
+from tests.rtpfwd.test_descriptor import L1T3
 
 T = TypeVar("T")
 TRANSPORT_CC = extension_kind("http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01")
@@ -49,6 +52,14 @@ PAYLOADS = {
     "video/av1": ["28 02 0e 48 02 00", "10 36 28 00", "38 80 01 0a 0b 00", "00 81 80 80 00 0a"],
     "audio/opus": ["78 00"],
 }
+
+
+DESCRIPTORS = [
+    Descriptor(True, False, 61, 65535, L1T3),
+    Descriptor(False, True, 60, 3),
+    Descriptor(True, True, 0, 2, None, 0b101, letters("-SR"), [1, 300, 4096], [1]),
+    Descriptor(True, True, 62, 0, L1T3, 0, None, [], None),
+]
 
 
 def attempt(read: Callable[[bytes], T], data: bytes) -> tuple[T | None, str]:
@@ -116,6 +127,20 @@ def test_payloads(mime_type: str) -> None:
         spatial, temporal = found["layer"]
         assert -1 <= spatial <= 7
         assert -1 <= temporal <= 7
+
+
+def test_dependency_descriptors() -> None:
+    """Whatever the extension holds, layers stay in range, and a frame is a keyframe only where a viewer may join."""
+    describing = probe.Describing("video/av1")
+    for number, data in enumerate(mutated([write(one, L1T3) for one in DESCRIPTORS], seed=1510, at_least=4000)):
+        element = data[:255]
+        found = describing.describe(rtp(b"\x10\x32\x00", (7, element), timestamp=number // 3), descriptor_id=7)
+        spatial, temporal = found["layer"]
+        assert -1 <= spatial <= 7
+        assert -1 <= temporal <= 7
+        assert found.get("active_targets", 0) < 1 << 32
+        assert found["is_switch_point"] or not found["is_keyframe"]
+        assert len(element) >= 3 or "frame_number" not in found
 
 
 def test_any_order_of_sequence_numbers() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 
 from rtpfwd import probe
 
 KEY, START, SWITCH = "is_keyframe", "is_frame_start", "is_switch_point"
+END, LOWER = "is_frame_end", "needs_lower"
 
 # (mime type, payload, layer, what is true of it)
 CASES = [
@@ -30,7 +33,16 @@ CASES = [
     ("video/vp9", "c8 05 ff", (-1, -1), {START}),
     ("video/vp9", "80 05 ff", (-1, -1), set()),
     ("video/vp9", "a8 05 00 07 ff", (0, 0), {KEY, START, SWITCH}),
-    ("video/vp9", "a8 05 03 07 ff", (1, 0), {SWITCH}),  # upper layer of the key picture, inter-layer predicted
+    (
+        "video/vp9",
+        "a8 05 03 07 ff",
+        (1, 0),
+        {START, SWITCH, LOWER},
+    ),  # upper layer of the key picture, inter-layer predicted
+    ("video/vp9", "ac 05 02 07 ff", (1, 0), {KEY, START, END, SWITCH}),  # an upper layer that stands alone
+    ("video/vp9", "e0 05 03 07 ff", (1, 0), {LOWER}),
+    ("video/vp9", "e4 05 02 07 ff", (1, 0), {END}),
+    ("video/vp9", "e8 05 10 07 ff", (0, 0), {START}),  # U on the lowest layer speaks of later frames
     ("video/vp9", "e8 05 50 07 ff", (0, 2), {START, SWITCH}),  # U: a temporal switching point
     ("video/vp9", "e8 05 40 07 ff", (0, 2), {START}),
     ("video/vp9", "f8 05 40 03 05 02 ff", (0, 2), {START}),  # flexible: three reference indices, no TL0PICIDX
@@ -72,9 +84,9 @@ CASES = [
     ("video/av1", "00 80 80 80 80 80 80 80 80 80", (-1, -1), set()),
     ("video/av1", "", (-1, -1), set()),
     # What stands alone.
-    ("audio/opus", "78", (-1, -1), {KEY, START, SWITCH}),
-    ("audio/opus", "", (-1, -1), {KEY, START, SWITCH}),
-    ("audio/pcmu", "ff", (-1, -1), {KEY, START, SWITCH}),
+    ("audio/opus", "78", (-1, -1), {KEY, START, SWITCH, END}),
+    ("audio/opus", "", (-1, -1), {KEY, START, SWITCH, END}),
+    ("audio/pcmu", "ff", (-1, -1), {KEY, START, SWITCH, END}),
 ]
 
 
@@ -82,7 +94,58 @@ CASES = [
 def test_a_payload_is_described(mime_type: str, payload: str, layer: tuple[int, int], true: set[str]) -> None:
     found = probe.describe(mime_type, bytes.fromhex(payload))
     assert found.pop("layer") == layer
-    assert {name for name, value in found.items() if value} == true
+    assert {name for name, value in found.items() if value is True} == true
+
+
+# (mime type, payload, picture id with its bits and offset, TL0PICIDX with its offset)
+NUMBERS = [
+    ("video/vp8", "10 00", None, None),
+    ("video/vp8", "90 80 05 00", (5, 7, 2), None),
+    ("video/vp8", "90 80 85 05 01", (0x505, 15, 2), None),
+    ("video/vp8", "90 e0 85 05 09 40 01", (0x505, 15, 2), (9, 4)),
+    ("video/vp8", "90 60 09 40 01", None, (9, 2)),
+    ("video/vp8", "90 e0 85 05 09 a0", None, None),  # cut short
+    ("video/vp9", "88 7f ff", (127, 7, 1), None),
+    ("video/vp9", "88 ff ff ff", (0x7FFF, 15, 1), None),
+    ("video/vp9", "a8 85 05 03 07 ff", (0x505, 15, 1), (7, 4)),
+    ("video/vp9", "b8 05 03 ff", (5, 7, 1), None),  # flexible mode has no TL0PICIDX
+    ("video/vp9", "28 03 07 ff", None, (7, 2)),
+    ("video/h264", "65 88", None, None),
+    ("audio/opus", "78", None, None),
+]
+
+
+@pytest.mark.parametrize(("mime_type", "payload", "picture_id", "tl0_index"), NUMBERS)
+def test_the_numbers_of_a_frame_are_found(
+    mime_type: str, payload: str, picture_id: tuple[int, int, int] | None, tl0_index: tuple[int, int] | None
+) -> None:
+    found = probe.describe(mime_type, bytes.fromhex(payload))
+    assert (found.get("picture_id"), found.get("tl0_index")) == (picture_id, tl0_index)
+
+
+@pytest.mark.parametrize("mime_type", ["video/vp8", "video/h264", "video/av1"])
+def test_the_marker_ends_a_frame_where_nothing_finer_says_so(mime_type: str) -> None:
+    assert probe.describe(mime_type, b"\x10\x32\x00", marker=True)["is_frame_end"]
+    assert not probe.describe(mime_type, b"\x10\x32\x00")["is_frame_end"]
+
+
+def rtp(
+    payload: bytes, *extensions: tuple[int, bytes], seq: int = 0, timestamp: int = 0, marker: bool = False
+) -> bytes:
+    """An RTP packet with these header extension elements, in the two-byte form."""
+    elements = b"".join(bytes([id_, len(value)]) + value for id_, value in extensions)
+    elements += bytes(-len(elements) % 4)
+    head = struct.pack("!BBHII", 0x90, (0x80 if marker else 0) | 96, seq, timestamp, 1)
+    return head + b"\x10\0" + struct.pack("!H", len(elements) // 4) + elements + payload
+
+
+@pytest.mark.parametrize(
+    ("element", "level"), [(b"\x00", (0, False)), (b"\x7f", (127, False)), (b"\xa1\0", (33, True)), (b"", None)]
+)
+def test_the_loudness_of_audio_is_read(element: bytes, level: tuple[int, bool] | None) -> None:
+    described = probe.Describing("audio/opus").describe(rtp(b"\x78", (6, element)), audio_level_id=6)
+    assert described.get("audio_level") == level
+    assert "audio_level" not in probe.Describing("audio/opus").describe(rtp(b"\x78", (6, element)))
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case[0].startswith("video/")])

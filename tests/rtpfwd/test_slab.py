@@ -24,6 +24,13 @@ def test_what_is_stored_is_found_without_its_padding() -> None:
     assert storing.find(2 * 65536 + 5) is None
 
 
+def test_the_low_bits_of_a_number_are_enough_to_find_it() -> None:
+    storing = probe.Storing()
+    storing.store(packet(1), 2**40 + 3, 0)
+    for number in (2**40 + 3, 2**40, 2**40 - 1, 2**40 - 1000):
+        assert storing.widen(number % 2**32) == number
+
+
 def test_a_history_keeps_the_newest_whatever_the_order() -> None:
     storing = probe.Storing(capacity=32, max_slots=64, chunk_slots=64)
     rng = random.Random(3)
