@@ -16,7 +16,8 @@ PRODUCT = sorted(
     for path in (ROOT / root).rglob("*.py")
     if not path.name.endswith("_pb2.py")
 )
-SANS_IO = [path for path in PRODUCT if path.parent in (ROOT / "server/rtc", ROOT / "server/media")]
+CORE = ("rtc", "media", "policy")
+SANS_IO = [path for path in PRODUCT if path.is_relative_to(ROOT / "server") and path.parts[len(ROOT.parts) + 1] in CORE]
 PLANE = [path for path in CYTHON if path.is_relative_to(ROOT / "rtpfwd")]
 PLANE_BODIES = [path for path in PLANE if path.suffix == ".pyx"]
 MAY_READ_A_CLOCK = {"server/io/clock.py", "server/doctor.py", "server/testing/emulator.py"}  # each a loop of its own

@@ -1,11 +1,13 @@
 """A second policy beside the one that decides: same inputs, no say, and a log entry whenever it would have differed.
 
 Each is fed with what the deciding policy is fed with and then told what was decided, whoever decided it: the first
-policy may be the plane's own. A shadow that raises, gives nonsense or takes too long is dropped, which is logged as a "fallback".
+policy may be the plane's own. A shadow that raises, gives nonsense or takes too long is
+dropped, which is logged as a "fallback".
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, TypeVar
 
@@ -22,6 +24,7 @@ from server.policy.protocols import (
     LayerOption,
     SpeakerDetector,
     Speakers,
+    Wish,
 )
 from server.policy.speakers.loudest import Loudest
 
@@ -126,12 +129,17 @@ class ShadowAllocator(_Shadow[LayerAllocator]):
         super().__init__(name, policy, SpeakerFirst, clock=clock, log=log, subject=subject, budget_ns=budget_ns)
         self._allocator = GuardedAllocator(self._guard)
         self._differed: dict[str, tuple[str, str]] = {}  # by consumer id: what was logged last
+        self._targets: dict[str, tuple[LayerOption | None, int]] = {}  # its own, and since when
 
     def compare(self, request: AllocationRequest, decided: Sequence[Allocation]) -> None:
         """After each allocation. Logged for each consumer once, until either side changes its mind."""
         if self.failure:
             return
-        mine = {allocation.consumer_id: allocation for allocation in self._allocator.allocate(request)}
+        own = dataclasses.replace(request, wishes=tuple(self._as_if(wish) for wish in request.wishes))
+        mine = {allocation.consumer_id: allocation for allocation in self._allocator.allocate(own)}
+        if self._guard.failure:
+            return
+        self._targets = {wish.consumer_id: self._target(wish, mine[wish.consumer_id], own.now) for wish in own.wishes}
         differ = {}
         for allocation in decided:
             other = mine[allocation.consumer_id]
@@ -143,6 +151,18 @@ class ShadowAllocator(_Shadow[LayerAllocator]):
                 inputs = {"budget_bps": request.budget_bps}
                 self._note(request.now, *pair, allocation.consumer_id, other.reason, inputs)
         self._differed = differ
+
+    def _as_if(self, wish: Wish) -> Wish:
+        """As it would be if the shadow had decided all along: its own target, at today's price."""
+        if wish.consumer_id not in self._targets:
+            return wish
+        target, since = self._targets[wish.consumer_id]
+        now = [option for option in wish.options if target is not None and option[:2] == target[:2]]
+        return dataclasses.replace(wish, target=now[0] if now else target, target_since=since)
+
+    def _target(self, wish: Wish, given: Allocation, now: int) -> tuple[LayerOption | None, int]:
+        same = layer_name(wish.target) == layer_name(given.option)
+        return given.option, wish.target_since if same else now
 
 
 class ShadowDetector(_Shadow[SpeakerDetector]):

@@ -1,4 +1,4 @@
-"""A closed loop in virtual time: a sender that sends what a controller says, a link of server.testing.netem, feedback."""
+"""A closed loop in virtual time: a sender that sends what a controller says, a link, feedback."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ update). Names and constants are those of the RFC, but for these, which an SFU n
 * What is sent is what layers there are, often much less than the rate. A rate that isn't used isn't proven: the gradual
   update does not raise it beyond UNPROVEN times what arrives.
 * One update does not go below LEAST_SHARE of what arrives, since that much evidently goes through.
-* A longer path looks like a queue that never drains. When the rate has been at its least for 2 s the base
-  is learned anew.
+* A longer path looks like a queue that never drains. When the rate has gone down by a fifth, and delay has stood still
+  for 2 s without loss, the base is learned anew.
 """
 
 from __future__ import annotations
@@ -52,6 +52,8 @@ UNPROVEN = 1.5
 LEAST_SHARE = 0.7
 BASE_SLOT_NS, BASE_SLOTS = 10 * SECOND, 12
 RELEARN_NS = 2 * SECOND
+RELEARN_SHARE = 0.8
+PLATEAU_MS = 3.0
 SILENCE_NS = SECOND  # without feedback for so long while we send, the rate halves
 MOST_SAMPLES = 20_000  # in LOGWIN; more than 100 Mbit/s gives
 
@@ -62,6 +64,14 @@ class _Sample(NamedTuple):
     sent_ns: int
     arrived_ns: int
     size: int
+
+
+class _Plateau(NamedTuple):
+    """A queue that neither drains nor fills."""
+
+    since: int
+    queue: float  # ms
+    rate: float  # r_ref when it began
 
 
 class Nada:
@@ -79,7 +89,7 @@ class Nada:
         self._rtt = 100.0  # ms
         self._x = 0.0
         self._updated: int | None = None
-        self._at_least: int | None = None  # since when the rate is the least
+        self._plateau = _Plateau(0, 0.0, 0.0)
         self._cause = "start"
         self._queue = self._arriving = 0.0
 
@@ -178,13 +188,12 @@ class Nada:
             self._rate, self._cause = max(rate, min(self._rate, LEAST_SHARE * self._arriving)), "decrease"
 
     def _relearn(self, now: int) -> None:
-        if self._rate > self._min:
-            self._at_least = None
-        elif self._at_least is None:
-            self._at_least = now
-        elif now - self._at_least >= RELEARN_NS:
+        """See the last point above."""
+        still = abs(self._queue - self._plateau.queue) <= PLATEAU_MS and self._queue > QEPS and not self._losses.recent
+        if not still:
+            self._plateau = _Plateau(now, self._queue, self._rate)
+        elif now - self._plateau.since >= RELEARN_NS and self._rate <= RELEARN_SHARE * self._plateau.rate:
             self._delays.relearn()
-            self._at_least = now
 
 
 class _Delays:

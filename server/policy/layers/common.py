@@ -45,12 +45,12 @@ class Ladder:
 def ladder(wish: Wish) -> Ladder:
     """Sort out what is not worth sending. Moving pictures go for frame rate first, screens for detail."""
     options, limit = list(wish.options), "fits"
-    if wish.hidden:
-        options, limit = [min(options, key=lambda option: option.bps)], "hidden"
     if wish.preferred is not None:
         options, limit = _narrow(options, limit, "preferred", _not_above(wish.preferred))
     if wish.tile_width:
         options, limit = _narrow(options, limit, "tile", _worth_its_width(options, wish.tile_width))
+    if wish.hidden:
+        options, limit = [min(options, key=lambda option: option.bps)], "hidden"
     steps = _rising(_by_worth(options, wish.screen))
     return Ladder(wish, steps, limit, _level_of(wish.target, steps))
 

@@ -1,8 +1,8 @@
 """Where does the next bit do most good? Marginal utility per bit on concave quality curves, with earned trust.
 
 Each source has a quality curve that flattens with its bit rate and ends where its tile does; each step is worth
-its gain in quality, weighted by who is seen, divided by what it costs. The budget goes to the steepest step first, wherever it is,
-so a fourth small picture may win over a sharper large one.
+its gain in quality, weighted by who is seen, divided by what it costs. The budget goes to the steepest
+step first, wherever it is, so a fourth small picture may win over a sharper large one.
 
 The second half is trust. How much of the estimate may be spent on going up, and how much better a new division must be
 before the old one is given up, depend on how long the estimate has stood still: after 30 quiet seconds nearly all of

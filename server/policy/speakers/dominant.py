@@ -2,8 +2,9 @@
 videoconferencing", Computer Speech and Language 27 (2013).
 
 Speech is activity on three time scales: now (20 ms), over a word (100 ms) and over a sentence (1 s). On each, the
-number of active parts is scored by the log-likelihood ratio of speech (binomial) against no speech (exponential). Another takes
-the floor when its scores beat the speaker's on all three, so neither a cough nor a door does.
+number of active parts is scored by the log-likelihood ratio of speech (binomial) against no speech
+(exponential). Another takes the floor when its scores beat the speaker's on all three, so neither a cough nor
+a door does.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from server.policy.protocols import Speakers
 
 MS = 1_000_000  # ns
 FRAME_NS = 20 * MS
-LONGEST_GAP_FRAMES = 25  # a longer pause between two calls says no more than this one
+LONGEST_GAP_FRAMES = 10  # one level says no more than this, however long ago the last was
 SILENT = 127  # -dBov
 
 # Parts of each scale, how many make a part of the next larger scale active, and the rate of the exponential.
