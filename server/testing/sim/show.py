@@ -117,7 +117,7 @@ def save_plot(path: Path, runs: Sequence[tuple[str, Figures]]) -> None:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise NoPlots("--plot needs matplotlib: install the plots extra (pip install 'sightline[plots]')") from None
+        raise NoPlots("--plot needs matplotlib: install the bench extra (pip install 'sightline[bench]')") from None
     viewers = [name for name, visitor in runs[0][1]["visitors"].items() if visitor["views"]]
     figure = Figure(figsize=(11, 3.2 * len(viewers)), layout="constrained")
     axes = figure.subplots(len(viewers), 2, squeeze=False, sharex=True)
