@@ -16,6 +16,9 @@ cdef struct AckedSpan:          # packets that arrived within 3 ms
 cdef struct AckedRate:          # all zero when new
     AckedSpan spans[ACKED_PLACES]
     int64_t count               # spans ever begun; the newest is count - 1
+    int64_t untold              # bytes of packets that no message told of, because one was lost
 
 cdef void acked_add(AckedRate* a, int64_t sent_at, int64_t arrived_at, uint32_t size) noexcept nogil
+# Packets that no message will tell of: taken for arrived just before the next one that does.
+cdef void acked_untold(AckedRate* a, int64_t bytes) noexcept nogil
 cdef int64_t acked_bps(const AckedRate* a) noexcept nogil       # 0 = too little is known

@@ -11,11 +11,15 @@ cdef enum:
     MS = 1000000
 
 
+cdef void acked_untold(AckedRate* a, int64_t bytes) noexcept nogil:
+    a.untold += bytes
+
+
 cdef void acked_add(AckedRate* a, int64_t sent_at, int64_t arrived_at, uint32_t size) noexcept nogil:
     cdef AckedSpan* span = &a.spans[(a.count - 1) % ACKED_PLACES] if a.count else NULL
     if span != NULL:
         if llabs(arrived_at - span.last_arrived) > <int64_t>GAP_MS * MS:
-            a.count = 0
+            a.count = a.untold = 0
         elif arrived_at < span.first_arrived:
             # Reordered: its bytes count, where they belong does not matter within the window.
             span.bytes += size
@@ -28,7 +32,8 @@ cdef void acked_add(AckedRate* a, int64_t sent_at, int64_t arrived_at, uint32_t 
     span = &a.spans[a.count % ACKED_PLACES]
     span.first_arrived = span.last_arrived = arrived_at
     span.last_sent = sent_at
-    span.bytes = size
+    span.bytes = size + a.untold
+    a.untold = 0
     a.count += 1
 
 

@@ -5,6 +5,9 @@ from libc.string cimport memset
 
 cdef double BETA = 0.85
 cdef double GROWTH = 1.08               # a second, far from the capacity
+cdef double REGAIN = 0.93               # of a known capacity: up to there the rate comes back quickly after a decrease
+cdef double REGAIN_GROWTH = 1.2         # a second
+cdef double NEAR_GROWTH = 0.01          # a second, at least, near the capacity: a packet for each answer is slow on fast links
 cdef double CAPACITY_WEIGHT = 0.05      # of one overuse
 cdef double CAPACITY_PROBED = 0.5       # of one probe
 cdef double LEAST_VARIANCE = 400.0      # bit/s: both of the variance divided by the mean
@@ -61,8 +64,10 @@ cdef void _increase(Aimd* a, int64_t acked, int64_t rtt, int64_t now) noexcept n
         passed = min(now - a.changed_at, SECOND) / <double>SECOND
     if acked > 0 and a.capacity.mean > 0 and acked > a.capacity.mean + _spread(&a.capacity):
         a.capacity.mean = 0             # the link carries more than it did
-    if a.capacity.mean > 0:
-        raised = a.bps + aimd_additive(a.bps, rtt) * passed
+    if a.capacity.mean > 0 and a.bps < <int64_t>(REGAIN * a.capacity.mean):
+        raised = min(a.bps * pow(REGAIN_GROWTH, passed), REGAIN * a.capacity.mean)
+    elif a.capacity.mean > 0:
+        raised = a.bps + max(aimd_additive(a.bps, rtt), NEAR_GROWTH * a.bps) * passed
     else:
         raised = a.bps * pow(GROWTH, passed) + (1000 if passed > 0 else 0)
     if acked > 0:

@@ -3,7 +3,7 @@ behaviour, Carlucci et al. 2016). docs/congestion.md shows the way of a feedback
 
 from libc.stdlib cimport calloc, free, realloc
 
-from rtpfwd.congestion.acked_rate cimport AckedRate, acked_add, acked_bps
+from rtpfwd.congestion.acked_rate cimport AckedRate, acked_add, acked_bps, acked_untold
 from rtpfwd.congestion.aimd cimport Aimd, aimd_init, aimd_set, aimd_update
 from rtpfwd.congestion.feedback cimport (
     FeedbackClock, FeedbackReader, feedback_next, feedback_open_untrusted, feedback_reference,
@@ -11,16 +11,16 @@ from rtpfwd.congestion.feedback cimport (
 from rtpfwd.congestion.inter_arrival cimport GroupDelta, InterArrival, arrival_add
 from rtpfwd.congestion.loss cimport LossBound, loss_init, loss_lift, loss_update
 from rtpfwd.congestion.probe cimport (
-    ProbeCluster, Prober, probe_begin, probe_dropped, probe_due, probe_init, probe_result, probe_sent, probe_set_wanted, probe_take,
+    ProbeCluster, Prober, probe_begin, probe_disturbs, probe_dropped, probe_due, probe_init, probe_result, probe_sent, probe_set_wanted, probe_take,
     probe_take_result, probe_tick,
 )
-from rtpfwd.congestion.queue_delay cimport QueueDelay, queue_add, queue_ns
+from rtpfwd.congestion.queue_delay cimport QueueDelay, queue_add, queue_begin, queue_ns
 from rtpfwd.congestion.remb cimport Remb, remb_bound, remb_set
 from rtpfwd.congestion.sent_log cimport (
-    FATE_ARRIVED, FATE_LOST, FATE_UNKNOWN, SentLog, SentPacket, log_close, log_extend, log_find, log_open, log_sent,
+    FATE_ARRIVED, FATE_LOST, FATE_UNKNOWN, LOG_MAX, SentLog, SentPacket, log_close, log_extend, log_find, log_open, log_sent,
 )
 from rtpfwd.congestion.silence cimport Silence, silence_cuts, silence_heard, silence_init, silence_sent
-from rtpfwd.congestion.trendline cimport Trendline, trend_add, trend_init
+from rtpfwd.congestion.trendline cimport TREND_WINDOW, Trendline, trend_add, trend_init
 from rtpfwd.rate cimport RateMeter, rate_add, rate_bps
 from rtpfwd.types cimport DROP_NONE
 
@@ -33,7 +33,10 @@ cdef enum:
     MS = 1000000
     SECOND = 1000000000
     FIRST_RESULTS = 64
-    QUEUE_MS = 25                   # a queue stands
+    QUEUE_MS = 25                   # smoothed: loss may come from a full queue
+    STANDING_MS = 5                 # a growing delay below this is bursts and jitter, no queue
+    PROBE_STANDING_MS = 40          # and below this it is a probe's, while one is on its way
+    FIRST_STANDING_MS = 60          # a queue as long as this before the detector has its window is congestion
     REPORT_CUT_MS = 500             # between two cuts by receiver reports
 
 cdef struct Congestion:
@@ -50,6 +53,7 @@ cdef struct Congestion:
     Silence silence
     Remb remb
     RateMeter sent
+    int64_t told                    # extended number after the newest that feedback told of; -1 = none
     int64_t sent_since              # ns of the first packet; -1 = none
     bint measured                   # a probe or a decrease has put the start rate right
     int64_t override_bps            # -1 = none
@@ -82,7 +86,7 @@ cdef Congestion* congestion_open(const CongestionConfig* config, int64_t now) no
     loss_init(&c.loss)
     probe_init(&c.prober, config.start_bps, config.max_bps)
     silence_init(&c.silence)
-    c.sent_since = c.override_bps = c.reported_at = -1
+    c.sent_since = c.told = c.override_bps = c.reported_at = -1
     c.state.changed_at = now
     _conclude(c, CAUSE_START, now)
     return c
@@ -165,6 +169,17 @@ cdef void _arrived(Congestion* c, const SentPacket* packet, int64_t arrived_at, 
         trend_add(&c.trend, delta.sent, delta.arrived, delta.arrived_at, now)
 
 
+cdef void _skip(Congestion* c, int64_t base) noexcept nogil:
+    # A message was lost: nobody will tell of the packets between the last one and this.
+    cdef SentPacket* packet
+    cdef int64_t number
+    if c.told >= 0:
+        for number in range(max(c.told, base - LOG_MAX), base):
+            packet = log_find(&c.log, number)
+            if packet != NULL and packet.fate == FATE_UNKNOWN:
+                acked_untold(&c.acked, packet.size)
+
+
 cdef void _take(Congestion* c, FeedbackReader* reader, Tally* tally, int64_t now) noexcept nogil:
     # Every packet that the message tells of, in order. Told of before: nothing new, unless it was thought lost.
     cdef int64_t at = feedback_reference(&c.clock, reader.reference)
@@ -173,7 +188,10 @@ cdef void _take(Congestion* c, FeedbackReader* reader, Tally* tally, int64_t now
     cdef SentPacket* packet
     cdef bint received
     cdef int index
+    _skip(c, number)
+    c.told = max(c.told, number + reader.count)
     c.results_count = 0
+    queue_begin(&c.queue)
     for index in range(reader.count):
         received = feedback_next(reader, &delta)
         at += delta
@@ -200,16 +218,26 @@ cdef void _take(Congestion* c, FeedbackReader* reader, Tally* tally, int64_t now
         probe_result(&c.prober, packet.number, packet.size, packet.sent_at, at if received else -1, now)
 
 
-cdef void _probed(Congestion* c, int64_t newest, int64_t now) noexcept nogil:
+cdef void _probed(Congestion* c, int64_t newest, int32_t usage, int64_t now) noexcept nogil:
     cdef bint saturated = False
     cdef int64_t found = probe_take_result(&c.prober, newest, c.aimd.bps, &saturated, now)
     if found <= 0:
         return
-    if (found > c.aimd.bps and c.trend.usage <= 0) or (saturated and not c.measured):
+    if (found > c.aimd.bps and usage <= 0) or (saturated and not c.measured):
         aimd_set(&c.aimd, found, saturated, now)
         loss_lift(&c.loss, found)
         _conclude(c, CAUSE_PROBE, now)
     c.measured = True
+
+
+cdef int32_t _usage(const Congestion* c, int64_t now) noexcept nogil:
+    # The detector's word, unless some packet of the message found no queue: then what grew was a burst, or a probe.
+    cdef int64_t least = PROBE_STANDING_MS if probe_disturbs(&c.prober, now) else STANDING_MS
+    if c.trend.count < TREND_WINDOW:
+        return c.queue.standing >= <int64_t>FIRST_STANDING_MS * MS
+    if c.trend.usage > 0 and 0 <= c.queue.standing < least * MS:
+        return 0
+    return c.trend.usage
 
 
 cdef bint _is_full(Congestion* c, int64_t now) noexcept nogil:
@@ -223,6 +251,7 @@ cdef int congestion_feedback_untrusted(Congestion* c, const uint8_t* body, int s
     cdef int64_t acked, before = c.state.estimate_bps
     cdef int reason = feedback_open_untrusted(&reader, body, size)
     cdef int moved
+    cdef int32_t usage
     if reason != DROP_NONE:
         return reason
     tally.arrived = tally.lost = 0
@@ -238,21 +267,24 @@ cdef int congestion_feedback_untrusted(Congestion* c, const uint8_t* body, int s
         c.state.rtt += <int64_t>((now - tally.latest_sent - c.state.rtt) * (RTT_WEIGHT if c.state.rtt else 1.0))
     acked = acked_bps(&c.acked)
     c.state.acked_bps = acked
-    _probed(c, tally.newest, now)
-    moved = aimd_update(&c.aimd, c.trend.usage, acked, c.state.rtt, _is_full(c, now), now)
+    usage = _usage(c, now)
+    _probed(c, tally.newest, usage, now)
+    moved = aimd_update(&c.aimd, usage, acked, c.state.rtt, _is_full(c, now), now)
     if moved < 0:
         c.measured = True
     _conclude(c, CAUSE_OVERUSE if moved < 0 else CAUSE_INCREASE if moved > 0 else CAUSE_HOLD, now)
     if loss_update(
-        &c.loss, tally.arrived, tally.lost, c.trend.usage > 0 or queue_ns(&c.queue) > <int64_t>QUEUE_MS * MS,
+        &c.loss, tally.arrived, tally.lost, usage > 0 or queue_ns(&c.queue) > <int64_t>QUEUE_MS * MS,
         c.state.estimate_bps, acked, c.state.rtt, now,
     ):
+        if c.loss.bounds and c.loss.cut_at < 0:
+            c.aimd.bps = min(c.aimd.bps, c.loss.bps)    # a full queue says it: the other boxes begin there too
         _conclude(c, CAUSE_LOSS, now)
     c.state.loss = c.loss.loss
     if c.state.estimate_bps < before * 0.95:
         probe_dropped(&c.prober, now)
     probe_begin(&c.prober, c.state.estimate_bps, now)
-    probe_tick(&c.prober, c.state.estimate_bps, c.trend.usage <= 0 and c.trend.overusing < 0, now)
+    probe_tick(&c.prober, c.state.estimate_bps, usage <= 0, now)
     return DROP_NONE
 
 
@@ -306,7 +338,7 @@ cdef void congestion_tick(Congestion* c, int64_t now) noexcept nogil:
         if c.remb.bps:
             c.remb.bps = max(c.remb.bps // 2, c.config.min_bps)
         _conclude(c, CAUSE_SILENCE, now)
-    probe_tick(&c.prober, c.state.estimate_bps, c.trend.usage <= 0 and c.trend.overusing < 0, now)
+    probe_tick(&c.prober, c.state.estimate_bps, _usage(c, now) <= 0, now)
 
 
 cdef int64_t congestion_due(const Congestion* c) noexcept nogil:

@@ -13,9 +13,8 @@ cdef struct LossBound:          # loss_init
     uint32_t queued             # messages of it that found a queue
     uint32_t messages
     int64_t window_at           # ns of its begin; -1 = none runs
-    int64_t cut_at              # ns; -1 = no cut is being watched
+    int64_t cut_at              # ns of a cut without a queue; -1 = none is being watched
     double cut_loss             # 0 … 1, at the cut
-    int64_t cut_from            # bit/s before the cut
 
 cdef void loss_init(LossBound* l) noexcept nogil
 # Of one feedback message. `queued`: a queue stands or grows. True: the bound has changed.

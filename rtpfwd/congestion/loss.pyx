@@ -1,7 +1,8 @@
 """The loss-based bound.
 
-A window is 300 ms, or longer until it holds 20 packets. A cut is watched: when the loss is still there a second later,
-though less is sent, it is the link's own (`inherent`), and the rate before the cut comes back.
+A window is 300 ms, or longer until it holds 20 packets. Loss with a queue is cut to what arrives. A cut without a queue
+is watched: when the loss is still there afterwards, though less is sent, it is the link's own (`inherent`), and the bound
+goes.
 """
 
 from libc.string cimport memset
@@ -34,9 +35,12 @@ cdef void loss_lift(LossBound* l, int64_t bps) noexcept nogil:
     l.cut_at = -1
 
 
-cdef bint _watch(LossBound* l, double loss, int64_t now) noexcept nogil:
-    # Did the cut help? True: no, and it is taken back.
-    if l.cut_at < 0 or now - l.cut_at < <int64_t>WATCH_MS * MS:
+cdef bint _watch(LossBound* l, double loss, bint queued, int64_t rtt, int64_t now) noexcept nogil:
+    # Did the cut help? True: no, and it is taken back. A window that began before the answer could come says nothing.
+    if l.cut_at < 0 or l.window_at < l.cut_at + rtt or now - l.cut_at < <int64_t>WATCH_MS * MS:
+        return False
+    if queued:
+        l.cut_at = -1
         return False
     l.cut_at = -1
     if loss < UNANSWERED * l.cut_loss or loss <= HOLD:
@@ -46,21 +50,24 @@ cdef bint _watch(LossBound* l, double loss, int64_t now) noexcept nogil:
     return True
 
 
-cdef bint _judge(LossBound* l, double loss, bint queued, int64_t estimate, int64_t acked, int64_t now) noexcept nogil:
+cdef bint _judge(
+    LossBound* l, double newest, bint queued, int64_t estimate, int64_t acked, int64_t rtt, int64_t now
+) noexcept nogil:
+    cdef double loss = l.loss
     cdef double excess = max(0.0, loss - l.inherent)
     cdef int64_t lowered
     if not queued and loss < CUT or loss < l.inherent:
         l.inherent += INHERENT_WEIGHT * (loss - l.inherent)
-    if _watch(l, loss, now):
+    if _watch(l, newest, queued, rtt, now):
         return True
     if excess > CUT:
-        if l.cut_at >= 0:
-            if not queued:
-                return False            # the last cut's answer is awaited
+        if queued:
+            l.cut_at = -1
+        elif l.cut_at >= 0:
+            return False                # the last cut's answer is awaited
         else:
             l.cut_at = now
-            l.cut_loss = loss
-            l.cut_from = estimate
+            l.cut_loss = newest
         lowered = <int64_t>(estimate * (1 - 0.5 * excess))
         if queued and acked > 0:
             lowered = min(lowered, <int64_t>(KEPT * acked))
@@ -95,7 +102,7 @@ cdef bint loss_update(
         return False
     loss = <double>l.lost / (l.arrived + l.lost)
     l.loss = SMOOTHING * l.loss + (1 - SMOOTHING) * loss
-    changed = _judge(l, l.loss, 2 * l.queued >= l.messages, estimate, acked, now)
+    changed = _judge(l, loss, 2 * l.queued >= l.messages, estimate, acked, rtt, now)
     l.arrived = l.lost = l.queued = l.messages = 0
     l.window_at = now
     return changed

@@ -44,6 +44,8 @@ cdef void probe_begin(Prober* p, int64_t estimate, int64_t now) noexcept nogil
 cdef void probe_dropped(Prober* p, int64_t now) noexcept nogil
 # Time passes. `clear`: no queue builds up, so a probe may be planned.
 cdef void probe_tick(Prober* p, int64_t estimate, bint clear, int64_t now) noexcept nogil
+# Packets of a probe are on their way, or what they left in the queue is.
+cdef bint probe_disturbs(const Prober* p, int64_t now) noexcept nogil
 cdef int64_t probe_due(const Prober* p) noexcept nogil      # ns; -1 = never
 # What is to be sent from now on; NULL: nothing.
 cdef const ProbeCluster* probe_take(Prober* p, int64_t now) noexcept nogil

@@ -15,12 +15,14 @@ cdef double ENOUGH = 0.7                # of a probe's rate found: a faster one 
 cdef double UNSATURATED = 0.9           # received this much as fast as sent: the link has more
 cdef double UTILISED = 0.95             # of a full link's capacity, taken as the estimate
 cdef double RECEIVED = 0.8              # of packets and bytes, for a result
+cdef double LOSSY = 0.2                 # of a cluster's packets
 cdef double INVALID = 2.0               # received so much faster than sent: clumped on the way
 
 cdef enum:
     MS = 1000000
     CLUSTER_MS = 15
     CLUSTER_PACKETS = 5
+    LEAST_ARRIVED = 3
     DRAIN_MS = 100                      # at the estimate, a cluster takes no longer than this
     PACKET_BYTES = 200                  # of the smallest that is of use
     INTERVAL_MS = 2000
@@ -112,6 +114,10 @@ cdef void probe_tick(Prober* p, int64_t estimate, bint clear, int64_t now) noexc
     p.interval = min(p.interval * 3 // 2, <int64_t>INTERVAL_MOST_MS * MS)
 
 
+cdef bint probe_disturbs(const Prober* p, int64_t now) noexcept nogil:
+    return now < p.settled_at or (p.cluster.id != 0 and p.cluster.first_number >= 0)
+
+
 cdef int64_t probe_due(const Prober* p) noexcept nogil:
     cdef int64_t expires
     if p.cluster.id == 0:
@@ -168,6 +174,10 @@ cdef int64_t _rate(const ProbeCluster* c, bint* saturated) noexcept nogil:
     cdef int64_t arrived = c.last_arrived - c.first_arrived
     cdef double send_bps, receive_bps
     saturated[0] = False
+    if c.lost > LOSSY * (c.arrived + c.lost) and c.arrived >= LEAST_ARRIVED and arrived > 0:
+        # More was lost than any link does by nature: it was full, and what came through is what it carries.
+        saturated[0] = True
+        return min(c.bps, <int64_t>(UTILISED * (c.arrived_bytes - c.first_size) * 8e9 / arrived))
     if c.arrived < RECEIVED * c.least_packets or c.arrived_bytes < RECEIVED * c.least_bytes or arrived <= 0:
         return 0
     # Sent in one burst, the sending took no time: then the plan's rate is as much as can be believed.

@@ -8,7 +8,10 @@ cdef struct QueueDelay:         # all zero when new
     int64_t least_before        # and of the span before
     int64_t span_at             # ns of our clock, begin of this span
     double smoothed             # ns over the least
+    int64_t standing            # ns over the least that every packet of the newest message waited; -1 = no packet
 
+# A feedback message begins.
+cdef void queue_begin(QueueDelay* q) noexcept nogil
 # One packet. `now`: ns of our clock.
 cdef void queue_add(QueueDelay* q, int64_t sent_at, int64_t arrived_at, int64_t now) noexcept nogil
 cdef int64_t queue_ns(const QueueDelay* q) noexcept nogil

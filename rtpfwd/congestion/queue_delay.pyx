@@ -7,11 +7,16 @@ cdef enum:
     SPAN_S = 10
 
 
+cdef void queue_begin(QueueDelay* q) noexcept nogil:
+    q.standing = -1
+
+
 cdef void queue_add(QueueDelay* q, int64_t sent_at, int64_t arrived_at, int64_t now) noexcept nogil:
     cdef int64_t way = arrived_at - sent_at
     if not q.started:
         q.started = True
         q.least = q.least_before = way
+        q.standing = 0
         q.span_at = now
         return
     if now - q.span_at >= <int64_t>SPAN_S * SECOND:
@@ -19,7 +24,9 @@ cdef void queue_add(QueueDelay* q, int64_t sent_at, int64_t arrived_at, int64_t 
         q.least = way
         q.span_at = now
     q.least = min(q.least, way)
-    q.smoothed += WEIGHT * (way - min(q.least, q.least_before) - q.smoothed)
+    way -= min(q.least, q.least_before)
+    q.smoothed += WEIGHT * (way - q.smoothed)
+    q.standing = way if q.standing < 0 else min(q.standing, way)
 
 
 cdef int64_t queue_ns(const QueueDelay* q) noexcept nogil:
