@@ -11,9 +11,41 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from protos import media_pb2 as pb
+from server.media.errors import InvalidArgument
+from server.policy.decisions import Decision
+from server.policy.registry import Role
 from server.rtc import parameters as rtc
 
 _KINDS: Final[dict[int, rtc.MediaKind]] = {int(pb.AUDIO): "audio", int(pb.VIDEO): "video"}
+
+
+_ROLES: Final[dict[int, Role]] = {
+    int(pb.CONGESTION_CONTROLLER): Role.CONGESTION,
+    int(pb.LAYER_ALLOCATOR): Role.LAYERS,
+    int(pb.SPEAKER_DETECTOR): Role.SPEAKERS,
+}
+
+
+def policy_role_from_pb(role: int) -> Role:
+    """Raises InvalidArgument for what is no role."""
+    known = _ROLES.get(role)
+    if known is None:
+        raise InvalidArgument("role: expected CONGESTION_CONTROLLER, LAYER_ALLOCATOR or SPEAKER_DETECTOR")
+    return known
+
+
+def decision_to_pb(decision: Decision, offset: int) -> pb.Decision:
+    """One entry of a decision log. `offset`: from monotonic time to that of the world, ns."""
+    message = pb.Decision(
+        at_unix_ms=(decision.at + offset) // 1_000_000,
+        what=decision.what,
+        subject=decision.subject,
+        to=decision.after,
+        reason=decision.reason,
+        inputs=decision.inputs,
+    )
+    setattr(message, "from", decision.before)
+    return message
 
 
 def media_kind_from_pb(kind: int) -> rtc.MediaKind:

@@ -21,7 +21,9 @@ from server.media import errors
 from server.media.commands import Commands
 from server.media.events import EntityKind
 from server.media.plain_transport import PlainTransport, SrtpParameters
+from server.media.policies import Choice
 from server.media.stats import dump, stats
+from server.policy.registry import UnknownPolicy
 from server.rtc.address import Address
 from server.rtc.ortc import UnsupportedCodec
 from server.rtc.parameters import DtlsFingerprint, DtlsParameters
@@ -35,6 +37,7 @@ _CODES: tuple[tuple[type[LocalError], ErrorCode], ...] = (
     (errors.WrongState, ErrorCode.FAILED_PRECONDITION),
     (errors.Unsupported, ErrorCode.UNIMPLEMENTED),
     (UnsupportedCodec, ErrorCode.UNIMPLEMENTED),
+    (UnknownPolicy, ErrorCode.NOT_FOUND),
     (errors.LimitReached, ErrorCode.RESOURCE_EXHAUSTED),
     (errors.Stopping, ErrorCode.UNAVAILABLE),
     (LocalError, ErrorCode.INVALID_ARGUMENT),
@@ -172,7 +175,7 @@ class LocalNode:
             rtp = convert.rtp_parameters_from_pb(request.rtp_parameters)
             producer = self._drive.run(
                 lambda now: self._commands.produce(
-                    request.transport_id, request.id, kind, rtp, now, paused=request.paused
+                    request.transport_id, request.id, kind, rtp, now, paused=request.paused, screen=request.screen
                 )
             )
             return pb.ProducerInfo(id=producer.id, type=producer.type)
@@ -218,14 +221,44 @@ class LocalNode:
         async with _answering():
             temporal = request.temporal if request.HasField("temporal") else None
             self._drive.run(
-                lambda now: self._commands.set_preferred_layers(request.consumer_id, request.spatial, temporal)
+                lambda now: self._commands.set_preferred_layers(request.consumer_id, request.spatial, temporal, now)
             )
             return pb.Empty()
 
     async def set_priority(self, request: pb.SetPriorityRequest) -> pb.Empty:
         async with _answering():
-            self._drive.run(lambda now: self._commands.set_priority(request.consumer_id, request.priority))
+            self._drive.run(lambda now: self._commands.set_priority(request.consumer_id, request.priority, now))
             return pb.Empty()
+
+    async def set_view(self, request: pb.SetViewRequest) -> pb.Empty:
+        async with _answering():
+            self._drive.run(
+                lambda now: self._commands.set_view(
+                    request.consumer_id, request.width, request.height, now, hidden=request.hidden
+                )
+            )
+            return pb.Empty()
+
+    async def set_policy(self, request: pb.SetPolicyRequest) -> pb.PolicyInfo:
+        async with _answering():
+            kind, role = _kind(request.kind), convert.policy_role_from_pb(request.role)
+            choice = Choice(request.name, request.shadow) if request.name else None
+            if choice is None and request.shadow:
+                raise errors.InvalidArgument("name: name the policy that decides beside the shadow; empty only asks")
+            name, shadow, available = self._drive.run(
+                lambda now: self._commands.set_policy(kind, request.id, role, choice, now)
+            )
+            return pb.PolicyInfo(name=name, shadow=shadow, available=available)
+
+    async def get_decisions(self, request: pb.GetDecisionsRequest) -> pb.Decisions:
+        async with _answering():
+            # Decisions are kept in monotonic time, as everything is; only what leaves the node is in the world's.
+            offset = unix_ms() * 1_000_000 - self._drive.clock()
+            since = max(request.since_unix_ms * 1_000_000 - offset, 0) if request.since_unix_ms else 0
+            found, forgotten = self._commands.decisions(request.transport_id, since, request.most)
+            return pb.Decisions(
+                decisions=[convert.decision_to_pb(decision, offset) for decision in found], forgotten=forgotten
+            )
 
     async def request_key_frame(self, request: pb.RequestKeyFrameRequest) -> pb.Empty:
         async with _answering():

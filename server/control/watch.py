@@ -98,9 +98,7 @@ def event_to_pb(event: PublicEvent) -> pb.Event:
             )
         )
     if isinstance(event, ProducerEncodingsWanted):
-        return pb.Event(
-            encodings_wanted=pb.ProducerEncodingsWanted(producer_id=event.producer_id, wanted=event.wanted)
-        )
+        return pb.Event(encodings_wanted=pb.ProducerEncodingsWanted(producer_id=event.producer_id, wanted=event.wanted))
     if isinstance(event, ActiveSpeakersChanged):
         return pb.Event(
             speakers=pb.ActiveSpeakersChanged(

@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 
 import trio
 
+from rtpfwd.events import PlaneEvent
 from rtpfwd.params import Address
 from server.io.clock import monotonic_ns
 from server.media.core import MediaCore
@@ -70,6 +71,11 @@ class Drive:
         # Only what changed a state can have changed the plane; STUN keepalives by the hundred must not wake the lane.
         if self._drain():
             self._outlets[lane].wake()
+
+    def plane_event(self, lane: int, event: PlaneEvent) -> None:
+        """What the lane's plane said. Deadlines may have moved, and there may be something to tell."""
+        self._core.plane_event(lane, event)
+        self._drain()
 
     async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Play the core's timeouts until cancelled."""

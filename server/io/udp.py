@@ -120,7 +120,7 @@ class LaneShell:
         else:
             return False
         while (event := self.plane.poll_event()) is not None:
-            drive.core.plane_event(self.index, event)
+            drive.plane_event(self.index, event)
         for _ in range(_BATCH):
             handed = self.plane.poll_handoff()
             if handed is None:

@@ -14,10 +14,13 @@ from server.media.errors import InvalidArgument, LimitReached, Stopping, WrongSt
 from server.media.events import CloseReason, EntityClosed, EntityKind, ProducerPauseChanged
 from server.media.placement import place
 from server.media.plain_transport import PlainTransport, SrtpParameters, suite
+from server.media.policies import Choice
 from server.media.producer import Producer
 from server.media.router import Router
 from server.media.transport import Transport
 from server.media.webrtc_transport import WebRtcTransport
+from server.policy.decisions import Decision
+from server.policy.registry import Role
 from server.rtc.address import Address
 from server.rtc.capabilities import router_capabilities
 from server.rtc.certificate import Fingerprint
@@ -133,7 +136,15 @@ class Commands:
     # ---- producers and consumers ----
 
     def produce(
-        self, transport_id: str, producer_id: str, kind: MediaKind, rtp: RtpParameters, now: int, *, paused: bool
+        self,
+        transport_id: str,
+        producer_id: str,
+        kind: MediaKind,
+        rtp: RtpParameters,
+        now: int,
+        *,
+        paused: bool,
+        screen: bool = False,
     ) -> Producer:
         """A new source. What arrived before this is gone; consumers begin with a keyframe anyway.
 
@@ -145,7 +156,7 @@ class Commands:
             raise WrongState(f"transport {transport_id} is not connected: send its DTLS parameters before producing")
         producer_id = self._core.new_id(self._core.shared.producers, "producer", producer_id)
         with self._core.command(transport, now):
-            return transport.media.produce(producer_id, kind, rtp, paused=paused)
+            return transport.media.produce(producer_id, kind, rtp, now, paused=paused, screen=screen)
 
     def consume(
         self,
@@ -195,19 +206,73 @@ class Commands:
         """Undo `pause`. Video begins with a keyframe."""
         self._set_paused(kind, entity_id, now, paused=False)
 
-    def set_preferred_layers(self, consumer_id: str, spatial: int, temporal: int | None) -> None:
-        """What the viewer asks for."""
-        self.consumer(consumer_id).set_preferred_layers(spatial, temporal)
+    def set_preferred_layers(self, consumer_id: str, spatial: int, temporal: int | None, now: int) -> None:
+        """The best that the viewer wants."""
+        consumer = self.consumer(consumer_id)
+        consumer.set_preferred_layers(spatial, temporal)
+        self._core.adaptation.changed(consumer, now)
 
-    def set_priority(self, consumer_id: str, priority: int) -> None:
+    def set_priority(self, consumer_id: str, priority: int, now: int) -> None:
         """1 to 255."""
-        self.consumer(consumer_id).set_priority(priority)
+        consumer = self.consumer(consumer_id)
+        consumer.set_priority(priority)
+        self._core.adaptation.changed(consumer, now)
+
+    def set_view(self, consumer_id: str, width: int, height: int, now: int, *, hidden: bool) -> None:
+        """How the viewer shows it: pixels of the tile, 0 where that is not known."""
+        consumer = self.consumer(consumer_id)
+        consumer.set_tile(width, height, hidden=hidden)
+        self._core.adaptation.changed(consumer, now)
 
     def request_key_frame(self, consumer_id: str, now: int) -> None:
         """Of what the consumer shows."""
         consumer = self.consumer(consumer_id)
         with self._core.command(self._endpoint_of(consumer.transport), now):
             consumer.request_key_frame(now)
+            self._core.adaptation.keyframe_requested(consumer, now)
+
+    # ---- policies ----
+
+    def set_policy(
+        self, kind: EntityKind, entity_id: str, role: Role, choice: Choice | None, now: int
+    ) -> tuple[str, str, list[str]]:
+        """Swap a policy while media flows; None: leave it. Answers who decides now, the shadow, and all there are.
+
+        Of a router: for its transports, now and later. Raises InvalidArgument, NotFound, UnknownPolicy, PolicyRefused.
+        """
+        adaptation = self._core.adaptation
+        if kind is EntityKind.ROUTER:
+            router = self.router(entity_id)
+            if choice is not None:
+                adaptation.shelf.check(role, choice)
+                adaptation.use_on_router(router, role, choice, now)
+            room = adaptation.rooms.get(router.id) if role is Role.SPEAKERS else None
+            chosen = adaptation.router_choice(router, role)
+            name = room.policy if room is not None else chosen.name
+        elif kind is EntityKind.TRANSPORT:
+            transport = self.transport(entity_id)
+            if role is Role.SPEAKERS:
+                raise InvalidArgument(
+                    "kind: a speaker detector belongs to a router, not to a transport; name the router"
+                )
+            with self._core.command(transport, now):
+                if choice is not None:
+                    adaptation.shelf.check(role, choice)
+                    adaptation.use_on_transport(transport.media, role, choice, now)
+            viewer = adaptation.viewers.get(entity_id)
+            chosen = adaptation.choice(transport.media, role)
+            name = viewer.policy(role) if viewer is not None else chosen.name
+        else:
+            raise InvalidArgument(f"kind: a {kind.value.lower()} has no policies; name a ROUTER or a TRANSPORT")
+        return name, chosen.shadow, adaptation.shelf.registry.names(role)
+
+    def decisions(self, transport_id: str, since: int, most: int) -> tuple[list[Decision], int]:
+        """Why this transport got what it got, with what was decided for its whole router: those made at `since`
+        (monotonic ns) or later, oldest first, of them the newest `most` (0: all); and how many are forgotten."""
+        media = self.transport(transport_id).media
+        logs = media.decisions, media.router.decisions
+        found = sorted((entry for log in logs for entry in log.entries(since)), key=lambda entry: entry.at)
+        return found[-most:] if most > 0 else found, sum(log.forgotten for log in logs)
 
     # ---- closing ----
 
@@ -246,6 +311,7 @@ class Commands:
             if changed:
                 viewers = tuple(producer.consumers)
                 self._core.shared.events.append(ProducerPauseChanged(producer.id, paused, viewers))
+                self._core.adaptation.producer_changed(producer, now)
         elif kind is EntityKind.CONSUMER:
             consumer = self.consumer(entity_id)
             with self._core.command(self._endpoint_of(consumer.transport), now):
@@ -253,6 +319,7 @@ class Commands:
                     consumer.pause()
                 else:
                     consumer.resume(now)
+            self._core.adaptation.changed(consumer, now)
         else:
             raise InvalidArgument(f"kind: a {kind.value.lower()} can't be paused, only a producer or a consumer")
 

@@ -18,14 +18,18 @@ from uuid import UUID
 from rtpfwd.events import PlaneEvent, RemoteLearned, StreamStarted
 from rtpfwd.params import Address as PlaneAddress
 from server.errors import BadPacket, LocalError
+from server.media.adaptation import Adaptation
+from server.media.adaptation_settings import AdaptationSettings
 from server.media.errors import AlreadyExists, Broken, InvalidArgument, NotFound
 from server.media.events import CloseReason, MediaEvent
 from server.media.limits import MediaLimits
 from server.media.placement import least_loaded
 from server.media.plain_transport import PlainTransport
+from server.media.policies import Shelf
 from server.media.router import Router
 from server.media.transport import Shared, Transport
 from server.media.webrtc_transport import WebRtcTransport
+from server.policy.registry import Registry, standard_registry
 from server.rtc import demux, stun
 from server.rtc.address import Address
 from server.rtc.certificate import Certificate
@@ -62,7 +66,8 @@ class MediaCore:
     """Routers, transports, producers and consumers by id, and where each datagram belongs.
 
     `planes` (linked when there are several) and `candidates` are in lane order. `on_defect(what, error)` is called once
-    for every broken invariant.
+    for every broken invariant. `stopwatch` (monotonic ns) times the calls of policies; without one none is too slow.
+    Raises UnknownPolicy or PolicyRefused when `adaptation` names what `registry` doesn't have.
     """
 
     def __init__(
@@ -75,6 +80,9 @@ class MediaCore:
         limits: MediaLimits | None = None,
         consent_timeout_ns: int = 30_000_000_000,
         rng: Random | None = None,
+        adaptation: AdaptationSettings | None = None,
+        registry: Registry | None = None,
+        stopwatch: Callable[[], int] = lambda: 0,
     ) -> None:
         self.planes = tuple(planes)
         self.candidates = tuple(tuple(lane) for lane in candidates)
@@ -84,6 +92,9 @@ class MediaCore:
         self.routers: dict[str, Router] = {}
         self.transports: dict[str, Endpoint] = {}
         self.shared = Shared(self.limits, rng or SystemRandom(), [0] * len(self.planes))
+        shelf = Shelf(registry or standard_registry(())[0], adaptation or AdaptationSettings(), stopwatch)
+        self.adaptation = Adaptation(self.planes, self.shared, shelf, self._contained_media)
+        self.shared.observers.append(self.adaptation)
         self.drops: Counter[str] = Counter()  # datagrams refused, by reason
         self.defects = 0  # broken invariants, each of which has cost a transport
         self.stopping = False
@@ -124,6 +135,7 @@ class MediaCore:
                 endpoint.handle_timeout(now)
             # One that is due again at once waits for the next call, so that a fault can't spin here.
             self.settle(endpoint, now, not_before=now + 1)
+        self.adaptation.handle_timeout(now)
 
     def poll_transmit(self) -> tuple[int, int, Address, bytes] | None:
         """The next datagram to send: (lane, socket, destination, datagram)."""
@@ -140,7 +152,10 @@ class MediaCore:
         """When `handle_timeout` wants to be called, monotonic ns; None: not until something else happens."""
         while self._due and self._due_of.get(self._due[0][1]) != self._due[0][0]:
             heapq.heappop(self._due)
-        return self._due[0][0] if self._due else None
+        due = self.adaptation.next_timeout()
+        if not self._due:
+            return due
+        return self._due[0][0] if due is None else min(self._due[0][0], due)
 
     # ---- beside them ----
 
@@ -155,6 +170,8 @@ class MediaCore:
             for producer in self.shared.producers.values():
                 if producer.transport.lane == lane and producer.handle == event.producer:
                     producer.started_ssrcs[event.encoding] = event.ssrc
+        else:
+            self.adaptation.plane_event(lane, event)
 
     def path_lost(self, lane: int, socket: int, address: PlaneAddress, now: int) -> None:
         """The TCP connection of this path has ended."""
@@ -271,6 +288,16 @@ class MediaCore:
         except Exception as error:  # the boundary where a broken invariant costs one transport and not the node
             self._defect(endpoint, error)
             self.discard(endpoint, CloseReason.INTERNAL_ERROR, now)
+
+    @contextmanager
+    def _contained_media(self, media: Transport, now: int) -> Iterator[None]:
+        """The same, for who knows only the media of a transport."""
+        endpoint = self.transports.get(media.id)
+        if endpoint is None:  # it is about to be forgotten by everybody
+            yield
+            return
+        with self._contained(endpoint, now):
+            yield
 
     def _defect(self, endpoint: Endpoint, error: BaseException) -> None:
         self.defects += 1

@@ -24,7 +24,9 @@ class Dynacast:
         has changed."""
         needed = {0, *encodings} if watched else set(encodings)
         if self._watched and not watched:
-            self._needed_at = [max(at, now) if want else at for at, want in zip(self._needed_at, self.wanted, strict=True)]
+            self._needed_at = [
+                max(at, now) if want else at for at, want in zip(self._needed_at, self.wanted, strict=True)
+            ]
         self._watched = watched
         for index in needed:
             if index < len(self._needed_at):

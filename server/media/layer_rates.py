@@ -16,6 +16,8 @@ from server.rtc.ortc import ProducerType
 from server.rtc.parameters import RtpEncodingParameters
 from server.rtc.scalability import ScalabilityMode, parse_scalability_mode
 
+MEASURE_NS = 250_000_000  # between two looks at the plane's figures
+AUDIO_PACKETS = 50.0  # a second
 GRACE_NS = 5_000_000_000  # for an encoding that is asked for to begin
 GUESSED_BPS = (150_000, 500_000, 1_500_000, 3_000_000)  # of simulcast encodings of which nothing is known
 GUESSED_SIMPLE_BPS = 1_000_000
@@ -57,6 +59,9 @@ class RateBook:
         self._flowing: set[int] = set()  # spatial layers
         self._wanted_since: list[int | None] = [now] * len(self._encodings)  # None: not wanted
         self._absent: set[int] = set()  # encodings that were asked for and did not come
+        self._measured_at: int | None = None
+        self._offered: tuple[LayerOption, ...] = ()
+        self.version = 0  # of what `offered` answers
 
     @property
     def spatial_layers(self) -> int:
@@ -83,8 +88,17 @@ class RateBook:
             elif self._wanted_since[index] is None:
                 self._wanted_since[index] = now
 
+    def stale(self, now: int) -> bool:
+        """Whether it is time to measure again."""
+        return self._measured_at is None or now - self._measured_at >= MEASURE_NS
+
+    def flowing_bps(self) -> int:
+        """What is heard now, on the wire; of audio, whose packets are frames."""
+        return sum(on_wire(self._known[layer].bps, AUDIO_PACKETS) for layer in self._known if layer[0] in self._flowing)
+
     def measure(self, rates: Iterable[LayerRate], now: int) -> None:
         """What the plane hears now. Layers that the payload doesn't name count as the lowest."""
+        self._measured_at = now
         self._flowing.clear()
         for rate in rates:
             layer = (max(rate.spatial, 0), max(rate.temporal, 0))
@@ -97,6 +111,18 @@ class RateBook:
                     self._absent.discard(index)
                 elif since is not None and now - since >= GRACE_NS:
                     self._absent.add(index)
+
+    def offered(self) -> tuple[LayerOption, ...]:
+        """The options, the same ones until something about them has changed that matters: a layer that came or went, or
+        a rate that moved by more than a seventh."""
+        options = self.options()
+        same = [option[:2] for option in options] == [option[:2] for option in self._offered]
+        if not same or any(
+            abs(new.bps - old.bps) > old.bps / 7 for new, old in zip(options, self._offered, strict=True)
+        ):
+            self._offered = options
+            self.version += 1
+        return self._offered
 
     def options(self) -> tuple[LayerOption, ...]:
         """From the smallest; one at least. `bps` is on the wire, with everything below that is needed."""

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rtpfwd.params import Handle
-from server.rtc.ortc import RtpMapping
+from server.media.dynacast import Dynacast
+from server.media.layer_rates import RateBook
+from server.rtc.ortc import ProducerType, RtpMapping
 from server.rtc.parameters import MediaKind, RtpParameters
 
 if TYPE_CHECKING:
@@ -32,13 +34,15 @@ class Producer:
         producer_id: str,
         transport: Transport,
         kind: MediaKind,
-        producer_type: str,
+        producer_type: ProducerType,
         rtp_parameters: RtpParameters,
         mapping: RtpMapping,
         consumable: RtpParameters,
         handle: Handle,
+        now: int,
         *,
         paused: bool,
+        screen: bool = False,
     ) -> None:
         self.id = producer_id
         self.transport = transport
@@ -49,6 +53,9 @@ class Producer:
         self.consumable = consumable  # as the router numbers it
         self.handle = handle
         self.paused = paused
+        self.screen = screen  # a screen share
+        self.rates = RateBook(producer_type, rtp_parameters.encodings, now, screen=screen)
+        self.dynacast = Dynacast(len(rtp_parameters.encodings), now)
         self.consumers: dict[str, Consumer] = {}  # by id, on any transport of the router
         self.mirrors: dict[int, Mirror] = {}  # by lane: where it has viewers beside its own
         self.started_ssrcs: dict[int, int] = {}  # encoding index to the SSRC that was seen
@@ -81,6 +88,8 @@ class Producer:
             "kind": self.kind,
             "type": self.type,
             "paused": self.paused,
+            "screen": self.screen,
+            "encodingsWanted": list(self.dynacast.wanted),
             "mid": self.rtp_parameters.mid,
             "codecs": [codec.mime_type for codec in self.rtp_parameters.codecs],
             "encodings": len(self.rtp_parameters.encodings),

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from server.media.policies import Choice
+from server.policy.decisions import DecisionLog
+from server.policy.registry import Role
 from server.rtc.parameters import RtpCapabilities
 
 if TYPE_CHECKING:
@@ -20,6 +23,8 @@ class Router:
         self.rtp_capabilities = rtp_capabilities
         self.transports: dict[str, Endpoint] = {}  # by id
         self.producers: dict[str, Producer] = {}  # by id, of all its transports
+        self.policies: dict[Role, Choice] = {}  # where it has others than the node's
+        self.decisions = DecisionLog()
 
     def dump(self) -> dict[str, object]:
         """For people and tools: what it holds, by id."""

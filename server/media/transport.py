@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
 
@@ -14,8 +14,11 @@ from server.media.errors import InvalidArgument, LimitReached
 from server.media.events import CloseReason, EntityClosed, EntityKind, MediaEvent
 from server.media.limits import MediaLimits
 from server.media.plane_params import consumer_params, producer_params, signalled_ssrcs, stream_count
+from server.media.policies import Choice
 from server.media.producer import Mirror, Producer
 from server.media.router import Router
+from server.policy.decisions import DecisionLog
+from server.policy.registry import Role
 from server.rtc import ortc
 from server.rtc.ice_lite import Path
 from server.rtc.parameters import MediaKind, RtpCapabilities, RtpParameters
@@ -26,6 +29,15 @@ if TYPE_CHECKING:
 
 # mediasoup-client gives these to m-sections that it adds by itself: bandwidth probes and data channels.
 _RESERVED_MIDS = {"probator", "datachannel"}
+
+
+class Observer(Protocol):
+    """Who adapts what is sent to what there is. Told after the fact; None of it may raise."""
+
+    def producer_added(self, producer: Producer, now: int) -> None: ...
+    def producer_removed(self, producer: Producer) -> None: ...
+    def consumer_added(self, consumer: Consumer, now: int) -> None: ...
+    def consumer_removed(self, consumer: Consumer) -> None: ...
 
 
 @dataclass(slots=True)
@@ -41,6 +53,7 @@ class Shared:
     consumers: dict[str, Consumer] = field(default_factory=dict)
     routes: dict[tuple[int, Path], str] = field(default_factory=dict)  # (lane, validated path) to the transport's id
     displaced: deque[tuple[str, Path]] = field(default_factory=deque)  # transports whose path another one has proved
+    observers: list[Observer] = field(default_factory=list)
 
 
 class Transport:
@@ -59,6 +72,8 @@ class Transport:
             raise LimitReached(f"lane {lane}: {full}; use another node") from full
         self.producers: dict[str, Producer] = {}
         self.consumers: dict[str, Consumer] = {}
+        self.policies: dict[Role, Choice] = {}  # where it has others than its router's
+        self.decisions = DecisionLog()
         # The first producer's CNAME stays for all of them: sources of one participant share it (RFC 3550, 6.5.1).
         self.cname: str | None = None
         self._shared = shared
@@ -66,7 +81,16 @@ class Transport:
         self._streams: dict[str, int] = {}  # by producer or consumer id
         self._ssrcs_received: set[int] = set()  # ever signalled: see MediaLimits.max_ssrcs_per_transport
 
-    def produce(self, producer_id: str, kind: MediaKind, rtp: RtpParameters, *, paused: bool) -> Producer:
+    def produce(
+        self,
+        producer_id: str,
+        kind: MediaKind,
+        rtp: RtpParameters,
+        now: int,
+        *,
+        paused: bool,
+        screen: bool = False,
+    ) -> Producer:
         """A new source of this remote. Raises LocalError; then nothing has changed."""
         limit = self._shared.limits.max_producers_per_transport
         if len(self.producers) >= limit:
@@ -92,11 +116,23 @@ class Transport:
         self.cname = cname
         self._ssrcs_received = ssrcs
         producer = Producer(
-            producer_id, self, kind, ortc.producer_type(rtp), rtp, mapping, consumable, handle, paused=paused
+            producer_id,
+            self,
+            kind,
+            ortc.producer_type(rtp),
+            rtp,
+            mapping,
+            consumable,
+            handle,
+            now,
+            paused=paused,
+            screen=screen,
         )
         self.producers[producer_id] = self.router.producers[producer_id] = producer
         self._shared.producers[producer_id] = producer
         self._keep(producer_id, streams)
+        for observer in self._shared.observers:
+            observer.producer_added(producer, now)
         return producer
 
     def consume(
@@ -139,6 +175,8 @@ class Transport:
         self.consumers[consumer_id] = producer.consumers[consumer_id] = consumer
         self._shared.consumers[consumer_id] = consumer
         self._keep(consumer_id, streams)
+        for observer in self._shared.observers:
+            observer.consumer_added(consumer, now)
         return consumer
 
     def close_producer(self, producer: Producer, reason: CloseReason) -> None:
@@ -149,6 +187,8 @@ class Transport:
         del self.producers[producer.id], self.router.producers[producer.id], self._shared.producers[producer.id]
         self._release(producer.id)
         self._shared.events.append(EntityClosed(EntityKind.PRODUCER, producer.id, reason))
+        for observer in self._shared.observers:
+            observer.producer_removed(producer)
 
     def close_consumer(self, consumer: Consumer, reason: CloseReason) -> None:
         """Stop sending it for good."""
@@ -157,6 +197,8 @@ class Transport:
         self._drop_unused_mirror(consumer.producer)
         self._release(consumer.id)
         self._shared.events.append(EntityClosed(EntityKind.CONSUMER, consumer.id, reason))
+        for observer in self._shared.observers:
+            observer.consumer_removed(consumer)
 
     def close(self) -> None:
         """With everything on it. The kind of transport around this says so to the world."""
@@ -168,14 +210,18 @@ class Transport:
 
     def forget(self) -> None:
         """Leave the registries without touching the plane: the last resort when closing itself is broken."""
-        for consumer_id in self.consumers:
+        for consumer_id, consumer in self.consumers.items():
             self._shared.consumers.pop(consumer_id, None)
+            for observer in self._shared.observers:
+                observer.consumer_removed(consumer)
         for producer_id, producer in self.producers.items():
             self._shared.producers.pop(producer_id, None)
             self.router.producers.pop(producer_id, None)
             for consumer_id, consumer in producer.consumers.items():
                 self._shared.consumers.pop(consumer_id, None)
                 consumer.transport.consumers.pop(consumer_id, None)
+            for observer in self._shared.observers:
+                observer.producer_removed(producer)
 
     def dump(self) -> dict[str, object]:
         """For people and tools."""

@@ -12,13 +12,13 @@ import pytest
 from rtpfwd.params import ConsumerParams, PayloadMapping
 from rtpfwd.plane import Plane
 from server.errors import LocalError
+from server.media.consumer import MOST_TEMPORAL
 from server.media.errors import (
     AlreadyExists,
     InvalidArgument,
     LimitReached,
     NotFound,
     Stopping,
-    Unsupported,
     WrongState,
 )
 from server.media.events import CloseReason, EntityClosed, EntityKind, ProducerPauseChanged
@@ -73,8 +73,8 @@ REFUSALS: list[tuple[str, Callable[[Bench], object], type[LocalError], str]] = [
     ),
     ("an SSRC twice", lambda b: b.produce("anna", "x", vp8(mid="9")), InvalidArgument, "anna"),
     ("pausing a transport", lambda b: b.commands.pause(EntityKind.TRANSPORT, "anna", NOW), InvalidArgument, "kind"),
-    ("no priority", lambda b: b.commands.set_priority("mic-for-bert", 0), InvalidArgument, "1 … 255"),
-    ("a priority too high", lambda b: b.commands.set_priority("mic-for-bert", 256), InvalidArgument, "256"),
+    ("no priority", lambda b: b.commands.set_priority("mic-for-bert", 0, NOW), InvalidArgument, "1 … 255"),
+    ("a priority too high", lambda b: b.commands.set_priority("mic-for-bert", 256, NOW), InvalidArgument, "256"),
     (
         "a kind that it isn't",
         lambda b: b.commands.produce("anna", "", "audio", vp8(5), NOW, paused=False),
@@ -334,13 +334,16 @@ def test_a_viewer_may_use_its_own_numbers():
     assert params.mid == "video"
 
 
-def test_one_layer_meets_any_wish_but_several_cannot_be_chosen_from():
+def test_one_layer_meets_any_wish_and_of_several_the_best_is_meant_by_what_is_above_it():
     bench = call()
-    bench.commands.set_preferred_layers("camera-for-bert", 2, None)
+    bench.commands.set_preferred_layers("camera-for-bert", 2, None, NOW)
+    assert bench.commands.consumer("camera-for-bert").preferred is None
     bench.produce("anna", "sizes", simulcast())
-    bench.consume("bert", "sizes-for-bert", "sizes")
-    with pytest.raises(Unsupported, match="simulcast"):
-        bench.commands.set_preferred_layers("sizes-for-bert", 0, 0)
+    view = bench.consume("bert", "sizes-for-bert", "sizes")
+    bench.commands.set_preferred_layers("sizes-for-bert", 0, None, NOW)
+    assert view.preferred == (0, MOST_TEMPORAL)
+    bench.commands.set_preferred_layers("sizes-for-bert", 9, 9, NOW)
+    assert view.preferred == (1, MOST_TEMPORAL)
 
 
 LIMITS = [
