@@ -17,8 +17,9 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from ops.logging import configure_logging
 from server import __version__
-from server.config import MAX_LANES, SRTP_BACKENDS, MediaConfig
+from server.config import LEAST_BPS, MAX_LANES, MOST_BPS, SRTP_BACKENDS, MediaConfig
 from server.errors import LocalError
+from server.media.adaptation_settings import AdaptationSettings
 from signaling.config import IceServer, SignalingConfig
 from signaling.errors import SignalingError
 
@@ -33,6 +34,40 @@ def option(name: str, **settings: Any) -> Callable[[Callable[..., None]], Callab
     """A click option whose environment variable is SIGHTLINE_ and its name, shown in --help with its default."""
     settings.setdefault("show_default", True)
     return click.option(f"--{name}", envvar=f"SIGHTLINE_{name.replace('-', '_').upper()}", show_envvar=True, **settings)
+
+
+def adaptation_options(command: Callable[..., None]) -> Callable[..., None]:
+    """How viewers' streams are fitted to their paths; docs/media-node.md, docs/policies.md."""
+    standard = AdaptationSettings()
+    rate = click.IntRange(LEAST_BPS, MOST_BPS)
+    options = (
+        option(
+            "adaptation",
+            default="on",
+            type=click.Choice(["on", "off"]),
+            help="Fit what each viewer is sent to its network; off: forward everything.",
+        ),
+        option(
+            "start-bitrate",
+            default=standard.start_bps,
+            type=rate,
+            help="Bit/s that a viewer's network is taken to carry until it is measured.",
+        ),
+        option("min-bitrate", default=standard.min_bps, type=rate, help="Bit/s, the least that is estimated."),
+        option("max-bitrate", default=standard.max_bps, type=rate, help="Bit/s, the most that a viewer is sent."),
+        option("congestion-controller", default=standard.congestion_controller, help="Policy that estimates networks."),
+        option("layer-allocator", default=standard.layer_allocator, help="Policy that divides a viewer's bandwidth."),
+        option("speaker-detector", default=standard.speaker_detector, help="Policy that tells who speaks."),
+        option(
+            "audio-forwarding",
+            default=standard.audio_forwarding,
+            type=click.IntRange(0),
+            help="How many microphones of a call are heard at once, those that speak; 0: all.",
+        ),
+    )
+    for each in reversed(options):
+        command = each(command)
+    return command
 
 
 class Commands(click.Group):
@@ -102,6 +137,7 @@ def cli() -> None:
     type=click.Choice(SRTP_BACKENDS),
     help="What encrypts media: our own code for this CPU (native), libsrtp, or the faster one that works here (auto).",
 )
+@adaptation_options
 @option("data-dir", default="data", type=click.Path(path_type=Path), help="Where the database and tokens live.")
 @option("database-url", default="", show_default=False, help="SQLAlchemy URL instead of a file in the data directory.")
 @option("web-root", default=None, type=click.Path(path_type=Path), help="A built web client other than our own.")
@@ -140,6 +176,16 @@ def _configs(options: dict[str, Any]) -> tuple[MediaConfig, SignalingConfig]:
         coalesce_us=options["coalesce_us"],
         announced=tuple(options["announce"]),
         srtp_backend=options["srtp_backend"],
+        adaptation=AdaptationSettings(
+            on=options["adaptation"] == "on",
+            start_bps=options["start_bitrate"],
+            min_bps=options["min_bitrate"],
+            max_bps=options["max_bitrate"],
+            congestion_controller=options["congestion_controller"],
+            layer_allocator=options["layer_allocator"],
+            speaker_detector=options["speaker_detector"],
+            audio_forwarding=options["audio_forwarding"],
+        ),
     )
     username, credential = (
         os.environ.get("SIGHTLINE_TURN_USERNAME", ""),
@@ -172,7 +218,8 @@ def _numbers(name: str, text: str) -> tuple[int, ...]:
 def _in_options(message: str) -> str:
     """A refusal of a configuration, with its fields under the names that the command line gives them."""
     options = ("listen_host", "--media-host"), ("media_port", "--media-port"), ("announced", "--announce")
-    for name, shown in (*options, ("lane_cpus", "--lane-cpus"), ("srtp_backend", "--srtp-backend")):
+    rates = tuple((f"{name}_bitrate", f"--{name}-bitrate") for name in ("start", "min", "max"))
+    for name, shown in (*options, *rates, ("lane_cpus", "--lane-cpus"), ("srtp_backend", "--srtp-backend")):
         message = message.replace(name, shown)
     return message
 

@@ -7,11 +7,13 @@ import os
 from dataclasses import dataclass, field
 
 from server.errors import LocalError
+from server.media.adaptation_settings import AdaptationSettings
 from server.media.limits import MediaLimits
 
 MAX_LANES = 64
 SRTP_BACKENDS = ("auto", "native", "libsrtp")  # rtpfwd.srtp says what they mean
 MAX_COALESCE_US = 200
+LEAST_BPS, MOST_BPS = 10_000, 10_000_000_000  # of the estimate of a path
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class MediaConfig:
     max_tcp_connections_per_source: int = 32  # per lane and source IP address
     max_watchers: int = 64  # fronts that read this node's events at the same time
     limits: MediaLimits = field(default_factory=MediaLimits)
+    adaptation: AdaptationSettings = field(default_factory=AdaptationSettings)
 
     def __post_init__(self) -> None:
         if self.listen_host:
@@ -65,6 +68,25 @@ class MediaConfig:
             raise LocalError(f"socket_buffer_bytes: {self.socket_buffer_bytes} is under 65536; packets would be lost")
         if self.consent_timeout_ns < 1_000_000_000:
             raise LocalError("consent_timeout_ns: under one second every network hiccup would end the call")
+
+        self._require_rates()
+
+    def _require_rates(self) -> None:
+        settings = self.adaptation
+        for name, bps in (
+            ("min_bitrate", settings.min_bps),
+            ("start_bitrate", settings.start_bps),
+            ("max_bitrate", settings.max_bps),
+        ):
+            if not LEAST_BPS <= bps <= MOST_BPS:
+                raise LocalError(f"{name}: {bps} bit/s is not in {LEAST_BPS} … {MOST_BPS}")
+        if not settings.min_bps <= settings.start_bps <= settings.max_bps:
+            raise LocalError(
+                f"start_bitrate: {settings.start_bps} is not between min_bitrate ({settings.min_bps}) "
+                f"and max_bitrate ({settings.max_bps})"
+            )
+        if settings.audio_forwarding < 0:
+            raise LocalError("audio_forwarding: name how many microphones are heard at once, or 0 for all")
 
     def _require_cpus(self) -> None:
         if not self.lane_cpus:

@@ -19,6 +19,7 @@ from server.control.local import LocalNode
 from server.control.watch import Watchers
 from server.errors import LocalError
 from server.io.addresses import enumerate_interfaces, ice_candidates, reachable_addresses
+from server.io.clock import monotonic_ns
 from server.io.drive import Drive
 from server.io.metrics import MediaCollector
 from server.io.sockets import BoundPort, open_port
@@ -26,6 +27,7 @@ from server.io.tcp import TcpLimits
 from server.io.udp import LaneShell, serve_lane
 from server.media.commands import Commands
 from server.media.core import MediaCore
+from server.policy.registry import Registry, standard_registry
 from server.rtc.address import Address
 from server.rtc.certificate import Certificate
 
@@ -92,6 +94,9 @@ async def serve_node(
         on_defect=_log_defect,
         limits=limits,
         consent_timeout_ns=config.consent_timeout_ns,
+        adaptation=config.adaptation,
+        registry=_policies(),
+        stopwatch=monotonic_ns,
     )
     tcp_limits = TcpLimits(
         connections=config.max_tcp_connections, connections_per_source=config.max_tcp_connections_per_source
@@ -153,6 +158,14 @@ def _open_ports(config: MediaConfig) -> list[BoundPort]:
             bounds.append(bound)
         stack.pop_all()
         return bounds
+
+
+def _policies() -> Registry:
+    """Ours, and those of installed packages."""
+    registry, broken = standard_registry()
+    for each in broken:
+        log.error("the policies of %s are not there: %s", each.entry_point, each.problem)
+    return registry
 
 
 def _choose_srtp_backend(name: str) -> None:
