@@ -72,6 +72,7 @@ class Rtp:
     ssrc: int
     extensions: dict[int, bytes]
     payload: bytes
+    padding: int = 0
 
 
 def parse_rtp(data: bytes) -> Rtp:
@@ -80,19 +81,24 @@ def parse_rtp(data: bytes) -> Rtp:
     extensions = {}
     if first & 0x10:
         profile, words = struct.unpack_from("!HH", data, at)
-        assert profile == 0xBEDE
+        assert profile in (0xBEDE, 0x1000)
         at += 4
         end = at + 4 * words
         while at < end:
             if data[at] == 0:
                 at += 1
                 continue
-            size = (data[at] & 15) + 1
-            extensions[data[at] >> 4] = data[at + 1 : at + 1 + size]
-            at += 1 + size
+            if profile == 0x1000:
+                number, size, at = data[at], data[at + 1], at + 2
+            else:
+                number, size, at = data[at] >> 4, (data[at] & 15) + 1, at + 1
+            extensions[number] = data[at : at + size]
+            at += size
         at = end
-    assert not first & 0x20
-    return Rtp(second & 127, bool(second & 128), seq, timestamp, ssrc, extensions, data[at:])
+    padding = data[-1] if first & 0x20 else 0
+    return Rtp(
+        second & 127, bool(second & 128), seq, timestamp, ssrc, extensions, data[at : len(data) - padding], padding
+    )
 
 
 def parse_rtcp(data: bytes) -> list[tuple[int, int, bytes]]:
