@@ -9,7 +9,7 @@ from libc.stdint cimport uint8_t
 
 from rtpfwd.cursor cimport Writer, writer_init, writer_size
 from rtpfwd.link cimport link_keyframe
-from rtpfwd.output cimport can_send, out_commit_rtcp, out_slot
+from rtpfwd.output cimport can_send, out_commit_rtcp, out_slot, tell_keyframe_asked
 from rtpfwd.rtcp cimport rtcp_write_fir, rtcp_write_pli
 from rtpfwd.selector cimport Selector
 from rtpfwd.srtp cimport SRTP_TRAILER
@@ -70,6 +70,7 @@ cdef void _send_now(PlaneState* s, Encoding* e, int64_t now) noexcept nogil:
         e.keyframe_sent = now
         e.keyframe_requests += 1
         s.counters.keyframe_requests_sent += 1
+        tell_keyframe_asked(s, e, now)
 
 
 cdef void request_keyframe(PlaneState* s, Encoding* e, int64_t now) noexcept nogil:
@@ -91,23 +92,28 @@ cdef void request_keyframe(PlaneState* s, Encoding* e, int64_t now) noexcept nog
 
 
 cdef Encoding* _wanted(Consumer* c) noexcept nogil:
+    """The encoding whose keyframe the selector waits for; where it leaves that open, what may flow soonest."""
     cdef Producer* p = c.producer
-    cdef int spatial = (<Selector>c.selector).target.spatial
+    cdef int wanted = (<Selector>c.selector).wanted_encoding()
     cdef int64_t newest = 0
+    cdef int best = -1
     cdef int index
     if p.encoding_count == 1:
         return &p.encodings[0]
-    if 0 <= spatial < p.encoding_count:
-        return &p.encodings[spatial]
-    # No target: what flowed last, unless it fell silent; else the lowest that is heard.
+    if 0 <= wanted < p.encoding_count:
+        return &p.encodings[wanted]
+    # Nothing flowed yet, or what flowed fell silent: the best one up to the target that is heard, without a target the
+    # one that flowed last or the lowest.
     for index in range(p.encoding_count):
         newest = max(newest, p.encodings[index].heard)
     newest -= <int64_t>SILENT_MS * MS
-    if p.encodings[c.encoding].heard < newest:
-        for index in range(p.encoding_count):
-            if p.encodings[index].heard >= newest:
-                return &p.encodings[index]
-    return &p.encodings[c.encoding]
+    wanted = (<Selector>c.selector).target.spatial
+    if wanted < 0 and p.encodings[c.encoding].heard >= newest:
+        return &p.encodings[c.encoding]
+    for index in range(p.encoding_count):
+        if p.encodings[index].heard >= newest and (best < 0 or index <= wanted):
+            best = index
+    return &p.encodings[max(best, 0)]
 
 
 cdef void request_keyframe_for(PlaneState* s, Consumer* c, int64_t now) noexcept nogil:

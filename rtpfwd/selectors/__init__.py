@@ -1,5 +1,5 @@
 """Selectors that come with the plane. Importing this package registers them by name."""
 
-from rtpfwd.selectors import passthrough
+from rtpfwd.selectors import audio, passthrough, simulcast, svc
 
-__all__ = ["passthrough"]
+__all__ = ["audio", "passthrough", "simulcast", "svc"]

@@ -1,0 +1,6 @@
+"""One of several encodings of a video: to another one at its keyframe, between temporal layers at their switch points."""
+
+from rtpfwd.selector import Selector
+
+class Simulcast(Selector):
+    """One of several encodings of a video, each with temporal layers."""
