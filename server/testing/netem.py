@@ -70,6 +70,7 @@ class LinkCounters:
     lost: int = 0
     overflowed: int = 0
     duplicated: int = 0
+    sent_bytes: int = 0  # of all that was sent, whatever became of it
     waited_ns: int = 0  # for the rate limit, all packets together that were not dropped
     crossed: int = 0  # packets of the cross traffic that took their turn
 
@@ -110,6 +111,7 @@ class Link(Generic[T]):
         if self._plan or self._cross is not None:
             self._catch_up(now)
         self.counters.sent += 1
+        self.counters.sent_bytes += size
         if self._loses():
             self.counters.lost += 1
             return

@@ -16,11 +16,11 @@ from server.testing.sim.player import AudioPlayer, VideoPlayer
 PROGRAM = """
 import sys
 from server.testing.sim import scenario
-from server.testing.sim.call import Call, Policies
+from server.testing.sim.call import Call
 from server.testing.sim.results import figures_of, to_json
 call = Call(scenario.load(sys.argv[1]), seed=int(sys.argv[2]))
 call.run(float(sys.argv[3]))
-sys.stdout.write(to_json(figures_of(call, seed=int(sys.argv[2]), policies=Policies())))
+sys.stdout.write(to_json(figures_of(call, seed=int(sys.argv[2]))))
 """
 
 

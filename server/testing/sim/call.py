@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
+from server.media.adaptation_settings import AdaptationSettings
 from server.media.consumer import Consumer
 from server.media.events import MediaEvent, ProducerEncodingsWanted
 from server.media.producer import Producer
 from server.media.webrtc_transport import WebRtcTransport
+from server.policy.registry import DEFAULTS, Registry, Role, standard_registry
 from server.rtc import uris
 from server.rtc.address import Address
 from server.rtc.parameters import (
@@ -77,6 +79,7 @@ class Sample:
     capacity_bps: int | None  # of its link now; None: unlimited
     estimate_bps: int  # the node's; 0: it makes none
     received_bps: int  # with IP and UDP headers
+    offered_bps: int  # what was sent to its link, with what others behind it were sent
     waited_ns: int  # mean, of what passed its link, for others who share it too
     dropped: float  # share of what was sent to the link that its queue had no room for
     heights: tuple[int, ...]  # of the pictures shown last, by view; 0: none yet
@@ -96,7 +99,7 @@ class Visitor:
     due: int = 0  # when the browser wants its turn; 0: it was touched since
     views: list[View] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
-    before: tuple[int, int, int, int] = (0, 0, 0, 0)  # counters at the last sample
+    before: tuple[int, int, int, int, int] = (0, 0, 0, 0, 0)  # counters at the last sample
 
 
 @dataclass(slots=True)
@@ -111,20 +114,35 @@ class Publication:
 
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """Names; empty ones are the node's defaults."""
+    """By name, the node's defaults unless told otherwise."""
 
-    congestion: str = ""
-    layers: str = ""
-    speakers: str = ""
+    congestion: str = DEFAULTS[Role.CONGESTION]
+    layers: str = DEFAULTS[Role.LAYERS]
+    speakers: str = DEFAULTS[Role.SPEAKERS]
+
+    def settings(self) -> AdaptationSettings:
+        """For a node."""
+        return AdaptationSettings(
+            congestion_controller=self.congestion, layer_allocator=self.layers, speaker_detector=self.speakers
+        )
 
 
 class Call:
     """Run it once."""
 
-    def __init__(self, scenario: Scenario, *, seed: int, policies: Policies | None = None) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        *,
+        seed: int,
+        policies: Policies | None = None,
+        registry: Registry | None = None,
+    ) -> None:
+        """`registry`: ours and those of installed packages, unless told otherwise."""
         self.scenario = scenario
         self.now = BEGINNING
-        self.node = Node(seed)
+        self.policies = policies or Policies()
+        self.node = Node(seed, self.policies.settings(), registry or standard_registry()[0])
         self.visitors: dict[str, Visitor] = {}
         self.publications: list[Publication] = []
         self._rng = random.Random(seed)
@@ -136,7 +154,6 @@ class Call:
         self._by_address: dict[Address, Visitor] = {}
         self._agenda = self._make_agenda()
         self._sample_at = BEGINNING + SAMPLE
-        self._choose(policies or Policies())
 
     def run(self, duration_s: float | None = None, progress: Callable[[float], None] = lambda _: None) -> None:
         """To the end. `progress` is told of each simulated second."""
@@ -389,13 +406,11 @@ class Call:
 
     # ---- figures ----
 
-    def _choose(self, policies: Policies) -> None:
-        """Tell the node which policies to use."""
-
     def _sample(self, visitor: Visitor, now: int) -> None:
         counters = visitor.down.counters
-        after = (visitor.browser.received_bytes, counters.waited_ns, counters.sent, counters.overflowed)
-        received, waited, sent, dropped = (new - old for new, old in zip(after, visitor.before, strict=True))
+        received = visitor.browser.received_bytes
+        after = (received, counters.sent_bytes, counters.waited_ns, counters.sent, counters.overflowed)
+        received, offered, waited, sent, dropped = (new - old for new, old in zip(after, visitor.before, strict=True))
         visitor.before = after
         heights = tuple(
             view.player.shown[-1].height if view.player.shown else 0
@@ -408,6 +423,7 @@ class Call:
                 visitor.down.config.rate_bps,
                 self._estimate(visitor),
                 received * 8 * SECOND // SAMPLE,
+                offered * 8 * SECOND // SAMPLE,
                 waited // max(1, sent - dropped),
                 dropped / sent if sent else 0.0,
                 heights,
@@ -416,7 +432,7 @@ class Call:
 
     def _estimate(self, visitor: Visitor) -> int:
         media = visitor.transport.media
-        figures = media.plane.congestion(media.handle) if hasattr(media.plane, "congestion") else None
+        figures = media.plane.congestion(media.handle)
         return figures.estimate_bps if figures is not None else 0
 
 

@@ -59,9 +59,11 @@ def sim(
         return
     try:
         chosen = scenarios.load(scenario)
-        registry, _ = standard_registry()
+        registry, broken = standard_registry()
+        for package in broken:
+            console.print(f"left out: {package.entry_point}: {package.problem}")
         runs = []
-        for label, policies in _variants(registry, Policies(cc, layers, speakers), compare):
+        for label, policies in _variants(registry, _policies(registry, cc, layers, speakers), compare):
             runs.append((label, _run(console, chosen, policies, seed, duration, label)))
         show(console, runs)
         if json_file is not None:
@@ -90,12 +92,11 @@ def _run(
     console.print(
         f"{scenario.title} {label}: {seconds:g} s in {took:.1f} s ({seconds / took:.0f} times real time), seed {seed}"
     )
-    return figures_of(call, seed=seed, policies=policies)
+    return figures_of(call, seed=seed)
 
 
 def _variants(registry: Registry, base: Policies, compare: str) -> list[tuple[str, Policies]]:
     """What to run: once, or once with each name of `compare` in the role that knows it. Raises LocalError."""
-    _check(registry, base)
     if not compare:
         return [("", base)]
     variants = []
@@ -117,11 +118,14 @@ def _variants(registry: Registry, base: Policies, compare: str) -> list[tuple[st
     return variants
 
 
-def _check(registry: Registry, policies: Policies) -> None:
-    names = {Role.CONGESTION: policies.congestion, Role.LAYERS: policies.layers, Role.SPEAKERS: policies.speakers}
-    for role, name in names.items():
-        if name and name not in registry.names(role):
-            raise LocalError(f"there is no {role} policy {name[:80]!r}; there are: {', '.join(registry.names(role))}")
+def _policies(registry: Registry, congestion: str, layers: str, speakers: str) -> Policies:
+    """The named ones, and the defaults of the roles that were not named. Raises UnknownPolicy."""
+    base = Policies()
+    chosen = Policies(congestion or base.congestion, layers or base.layers, speakers or base.speakers)
+    registry.is_native(Role.CONGESTION, chosen.congestion)  # raises for a name that nobody has
+    registry.is_native(Role.LAYERS, chosen.layers)
+    registry.is_native(Role.SPEAKERS, chosen.speakers)
+    return chosen
 
 
 def _listing() -> Table:

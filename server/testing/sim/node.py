@@ -13,9 +13,11 @@ from collections.abc import Sequence
 
 from rtpfwd.params import Handle, SrtpProfile
 from rtpfwd.plane import Plane
+from server.media.adaptation_settings import AdaptationSettings
 from server.media.commands import Commands
 from server.media.core import MediaCore
 from server.media.webrtc_transport import WebRtcTransport
+from server.policy.registry import Registry
 from server.rtc.certificate import Fingerprint
 from server.rtc.dtls import DtlsConnected, DtlsEvent, DtlsRole, DtlsState, SrtpKeys
 from server.rtc.dtls_context import PROFILE_AEAD_AES_128_GCM
@@ -72,7 +74,7 @@ class TrustedHandshake:
 class Node:
     """One plane, one core, one router."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, adaptation: AdaptationSettings, registry: Registry) -> None:
         self.plane = OpenPlane(seed=seed)
         self.defects: list[tuple[str, BaseException]] = []
         self.core = MediaCore(
@@ -81,6 +83,8 @@ class Node:
             certificate=shared_certificate(),
             on_defect=lambda what, error: self.defects.append((what, error)),
             rng=random.Random(seed),
+            adaptation=adaptation,
+            registry=registry,
         )
         self.commands = Commands(self.core)
         self.router = self.commands.create_router("sim", ())

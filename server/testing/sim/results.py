@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from server.testing.netem import SECOND
-from server.testing.sim.call import BEGINNING, Call, Policies, View, Visitor
+from server.testing.sim.call import BEGINNING, Call, View, Visitor
 from server.testing.sim.player import AudioPlayer, Shown, VideoPlayer, watch
 
 VERSION = 1
 Figures = dict[str, Any]
 
 
-def figures_of(call: Call, *, seed: int, policies: Policies) -> Figures:
+def figures_of(call: Call, *, seed: int) -> Figures:
     """All of a call that has run. Rates in kbit/s with IP and UDP headers, times in the unit of their name."""
     return {
         "version": VERSION,
@@ -23,9 +23,9 @@ def figures_of(call: Call, *, seed: int, policies: Policies) -> Figures:
         "seed": seed,
         "duration_s": _seconds(call.now - BEGINNING),
         "policies": {
-            "congestion": policies.congestion or "default",
-            "layers": policies.layers or "default",
-            "speakers": policies.speakers or "default",
+            "congestion": call.policies.congestion,
+            "layers": call.policies.layers,
+            "speakers": call.policies.speakers,
         },
         "visitors": {name: _visitor(visitor, call.now) for name, visitor in call.visitors.items()},
     }
@@ -59,6 +59,7 @@ def _visitor(visitor: Visitor, end: int) -> Figures:
             "capacity_kbps": [None if s.capacity_bps is None else _kbps(s.capacity_bps) for s in samples],
             "estimate_kbps": [_kbps(sample.estimate_bps) for sample in samples],
             "received_kbps": [_kbps(sample.received_bps) for sample in samples],
+            "offered_kbps": [_kbps(sample.offered_bps) for sample in samples],
             "queue_ms": [round(sample.waited_ns / 1e6, 2) for sample in samples],
             "dropped": [round(sample.dropped, 4) for sample in samples],
             "heights": [list(sample.heights) for sample in samples],
