@@ -14,9 +14,10 @@ from tests.policy.nada_loop import MS, link_of, loop
 SECOND = 1000 * MS
 
 
+@pytest.mark.parametrize("max_bps", [6_000_000, 100_000_000])
 @pytest.mark.parametrize("rate", [300_000, 500_000, 1_000_000, 2_000_000, 5_000_000])
-def test_nada_finds_the_rate_of_a_link(rate):
-    path = loop(Nada(), rate)
+def test_nada_finds_the_rate_of_a_link(rate, max_bps):
+    path = loop(Nada(max_bps=max_bps), rate)
     path.run(10)
     assert 0.85 * rate <= path.mean_estimate(1) <= 1.05 * rate
     path.run(20)
@@ -39,11 +40,15 @@ def test_nada_follows_a_step_down_and_up():
     assert path.mean_estimate(1) > 0.8 * 3_000_000
 
 
-def test_nada_keeps_most_of_a_link_with_random_loss():
-    path = loop(Nada(), 1_000_000, loss=0.02)
+@pytest.mark.parametrize(
+    ("loss", "least", "most"), [(0.01, 0.85, 1.05), (0.02, 0.6, 1.05), (0.03, 0.4, 1.0), (0.05, 0.2, 0.5)]
+)
+@pytest.mark.parametrize("max_bps", [6_000_000, 100_000_000])
+def test_nada_gives_way_to_random_loss_by_degrees(loss, least, most, max_bps):
+    path = loop(Nada(max_bps=max_bps), 1_000_000, loss=loss)
     path.run(40)
-    assert path.mean_estimate(10) > 600_000
-    assert path.mean_queue_ms(10) < 80
+    assert least * 1_000_000 < path.mean_estimate(10) < most * 1_000_000
+    assert path.mean_queue_ms(10) < 120
 
 
 def test_nada_does_not_believe_a_rate_that_nobody_sends():

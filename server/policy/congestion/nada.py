@@ -6,8 +6,8 @@ update). Names and constants are those of the RFC, but for these, which an SFU n
 
 * Delay, loss and receive rate are measured from transport-wide feedback, so RFC 8698's own report isn't used. Delays
   of unsynchronised clocks serve, because only differences to the least of the last two minutes count.
-* The balance is XREF * RMAX / rate. RMAX here is what a node may send to one viewer, so far above most links
-  that their queues would have to grow without end: the balance is never above X_BALANCE_MAX.
+* The balance is XREF * RMAX / rate, RMAX being 6 Mbit/s at most, and never below XREF, so that faster links don't live
+  on nothing. On slow links that would be a long queue: delay alone is in balance at DELAY_BALANCE_MAX at the latest.
 * What is sent is what layers there are, often much less than the rate. A rate that isn't used isn't proven: the gradual
   update does not raise it beyond UNPROVEN times what arrives.
 * One update does not go below LEAST_SHARE of what arrives, since that much evidently goes through.
@@ -46,7 +46,8 @@ PLRREF = 0.01
 DLOSS = 10.0  # ms
 ALPHA = 0.1
 
-X_BALANCE_MAX = 40.0  # ms
+DELAY_BALANCE_MAX = 40.0  # ms
+RMAX = 6_000_000.0  # bit/s
 X_MAX = 500.0  # ms: beyond this more of it says nothing more
 UNPROVEN = 1.5
 LEAST_SHARE = 0.7
@@ -61,7 +62,6 @@ MOST_SAMPLES = 20_000  # in LOGWIN; more than 100 Mbit/s gives
 class _Sample(NamedTuple):
     """One packet that arrived."""
 
-    sent_ns: int
     arrived_ns: int
     size: int
 
@@ -84,10 +84,11 @@ class Nada:
         self._rate = float(start_bps)
         self._delays = _Delays()
         self._losses = _Losses()
-        self._window: deque[_Sample] = deque(maxlen=MOST_SAMPLES)
+        self._window: deque[_Sample] = deque()  # what arrived in the last LOGWIN
+        self._bytes = 0  # of it
         self._queues: deque[tuple[int, float]] = deque()  # (when, ms), of the last LOGWIN
         self._rtt = 100.0  # ms
-        self._x = 0.0
+        self._delay = self._x = 0.0  # d_tilde, x_curr; ms
         self._updated: int | None = None
         self._plateau = _Plateau(0, 0.0, 0.0)
         self._cause = "start"
@@ -109,7 +110,8 @@ class Nada:
         self._losses.look(now)
         self._arriving = self._receive_rate()
         elapsed = DELTA if self._updated is None else min((now - self._updated) / MS, TAU)
-        before, self._x = self._x, min(self._signal(), X_MAX)
+        self._delay = self._warped()
+        before, self._x = self._x, min(self._delay + DLOSS * (self._losses.ratio / PLRREF) ** 2, X_MAX)
         self._updated = now
         if self._quiet():
             self._ramp_up()
@@ -146,26 +148,27 @@ class Nada:
     def _take(self, packet: PacketResult, now: int) -> None:
         self._losses.count(packet.arrived_ns is None, now)
         if packet.arrived_ns is not None:
-            self._window.append(_Sample(packet.sent_ns, packet.arrived_ns, packet.size))
+            self._window.append(_Sample(packet.arrived_ns, packet.size))
+            self._bytes += packet.size
             self._delays.add((packet.arrived_ns - packet.sent_ns) / MS, now)
 
     def _forget(self, now: int) -> None:
-        while self._window[0].arrived_ns < self._window[-1].arrived_ns - LOGWIN_NS:
-            self._window.popleft()
+        oldest = self._window[-1].arrived_ns - LOGWIN_NS
+        while self._window[0].arrived_ns < oldest or len(self._window) > MOST_SAMPLES:
+            self._bytes -= self._window.popleft().size
         while self._queues and self._queues[0][0] < now - LOGWIN_NS:
             self._queues.popleft()
 
     def _receive_rate(self) -> float:
         """r_recv: what arrived in the last LOGWIN, by the viewer's clock."""
         span = max(self._window[-1].arrived_ns - self._window[0].arrived_ns, 100 * MS)
-        return sum(sample.size for sample in self._window) * 8 * SECOND / span
+        return self._bytes * 8 * SECOND / span
 
-    def _signal(self) -> float:
-        """x_curr: the delay, warped while loss shows a flow that fills queues, and the penalty of loss."""
-        delay = self._queue
-        if delay > QTH and self._losses.expected_again():
-            delay = QTH * math.exp(-LAMBDA * (delay - QTH) / QTH)
-        return delay + DLOSS * (self._losses.ratio / PLRREF) ** 2
+    def _warped(self) -> float:
+        """d_tilde: the queueing delay, warped while loss shows that a flow fills queues. Milliseconds."""
+        if self._queue > QTH and self._losses.expected_again():
+            return QTH * math.exp(-LAMBDA * (self._queue - QTH) / QTH)
+        return self._queue
 
     def _quiet(self) -> bool:
         """No loss and no queue for the whole of LOGWIN."""
@@ -176,8 +179,8 @@ class Nada:
         self._rate, self._cause = max(self._rate, (1 + gamma) * self._arriving), "ramp-up"
 
     def _follow(self, elapsed: float, x_before: float) -> None:
-        balance = min(PRIO * XREF * self._max / self._rate, X_BALANCE_MAX)
-        offset = self._x - balance
+        balance = max(PRIO * XREF * min(self._max, RMAX) / self._rate, XREF)
+        offset = max(self._x - balance, self._delay - min(balance, DELAY_BALANCE_MAX))
         change = self._x - x_before
         rate = self._rate
         rate -= KAPPA * (elapsed / TAU) * (offset / TAU) * self._rate
@@ -230,23 +233,25 @@ class _Losses:
     def __init__(self) -> None:
         self.ratio = 0.0  # p_loss
         self.recent = False  # in LOGWIN
-        self._window: deque[tuple[int, bool]] = deque(maxlen=MOST_SAMPLES)
+        self._window: deque[tuple[int, bool]] = deque()
+        self._lost = 0  # of the window
         self._interval = 0.0  # packets between losses, smoothed; 0: there was no loss yet
         self._since = 0.0  # packets since the last
 
     def count(self, lost: bool, now: int) -> None:
         self._window.append((now, lost))
+        self._lost += lost
         self._since += 1
         if lost:
             self._interval = self._since if not self._interval else 0.9 * self._interval + 0.1 * self._since
             self._since = 0.0
 
     def look(self, now: int) -> None:
-        while self._window and self._window[0][0] < now - LOGWIN_NS:
-            self._window.popleft()
-        lost = sum(lost for _, lost in self._window)
-        self.recent = lost > 0
-        self.ratio += ALPHA * (lost / len(self._window) - self.ratio) if self._window else 0.0
+        while self._window and (self._window[0][0] < now - LOGWIN_NS or len(self._window) > MOST_SAMPLES):
+            self._lost -= self._window.popleft()[1]
+        self.recent = self._lost > 0
+        if self._window:
+            self.ratio += ALPHA * (self._lost / len(self._window) - self.ratio)
 
     def expected_again(self) -> bool:
         """The last loss is not longer ago than a few intervals between losses."""
