@@ -58,6 +58,12 @@ def test_unknown_widths_and_rates_leave_the_order_of_layers():
     assert steps(wish(options=plain, tile_width=100)) == ["0/0", "0/1", "0/2", "1/2", "2/2"]
 
 
+def test_an_encoding_that_has_only_just_begun_keeps_its_place():
+    """Its rate over the last second is measured as a few frames."""
+    begun = tuple(option._replace(frames_per_second=3.0) if option.spatial == 2 else option for option in CAMERA)
+    assert steps(wish(options=begun)) == ["0/0", "0/1", "0/2", "1/2", "2/2"]
+
+
 def test_what_costs_as_much_as_something_better_is_left_out():
     dear = (LayerOption(0, 0, 300_000, 320), LayerOption(1, 0, 200_000, 640), LayerOption(2, 0, 900_000, 1280))
     assert steps(wish(options=dear)) == ["1/0", "2/0"]

@@ -83,6 +83,8 @@ def _by_worth(options: Sequence[LayerOption], screen: bool) -> list[LayerOption]
         most_temporal[option.spatial] = max(option.temporal, most_temporal.get(option.spatial, 0))
 
     def smooth(option: LayerOption) -> bool:
+        if option.temporal == most_temporal[option.spatial]:
+            return True  # all that there is of it, and what has only just begun to flow measures too low for a second
         if option.frames_per_second:
             return option.frames_per_second >= min(SMOOTH_FPS, SMOOTH_SHARE * fastest)
         # Each temporal layer doubles the rate of those below it.
