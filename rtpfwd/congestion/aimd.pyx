@@ -5,9 +5,8 @@ from libc.string cimport memset
 
 cdef double BETA = 0.85
 cdef double GROWTH = 1.08               # a second, far from the capacity
-cdef double REGAIN = 0.93               # of a known capacity: up to there the rate comes back quickly after a decrease
+cdef double REGAIN = 0.90               # of a known capacity: up to there the rate comes back quickly after a decrease
 cdef double REGAIN_GROWTH = 1.2         # a second
-cdef double NEAR_GROWTH = 0.01          # a second, at least, near the capacity: a packet for each answer is slow on fast links
 cdef double CAPACITY_WEIGHT = 0.05      # of one overuse
 cdef double CAPACITY_PROBED = 0.5       # of one probe
 cdef double LEAST_VARIANCE = 400.0      # bit/s: both of the variance divided by the mean
@@ -52,7 +51,7 @@ cdef inline double _spread(const LinkCapacity* c) noexcept nogil:
 cdef double aimd_additive(int64_t bps, int64_t rtt) noexcept nogil:
     cdef double frame = bps / FRAMES
     cdef double packets = <double><int64_t>(frame / PACKET_BITS) + 1
-    cdef double answer = 2 * <double>((rtt if rtt > 0 else <int64_t>FIRST_RTT_MS * MS) + DETECTOR_MS * MS) / SECOND
+    cdef double answer = <double>((rtt if rtt > 0 else <int64_t>FIRST_RTT_MS * MS) + DETECTOR_MS * MS) / SECOND
     return max(LEAST_ADDITIVE, frame / packets / answer)
 
 
@@ -67,7 +66,7 @@ cdef void _increase(Aimd* a, int64_t acked, int64_t rtt, int64_t now) noexcept n
     if a.capacity.mean > 0 and a.bps < <int64_t>(REGAIN * a.capacity.mean):
         raised = min(a.bps * pow(REGAIN_GROWTH, passed), REGAIN * a.capacity.mean)
     elif a.capacity.mean > 0:
-        raised = a.bps + max(aimd_additive(a.bps, rtt), NEAR_GROWTH * a.bps) * passed
+        raised = a.bps + aimd_additive(a.bps, rtt) * passed
     else:
         raised = a.bps * pow(GROWTH, passed) + (1000 if passed > 0 else 0)
     if acked > 0:

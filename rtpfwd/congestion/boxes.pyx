@@ -213,9 +213,9 @@ cdef class Probing:
     def result(self, int64_t number, unsigned int size, int64_t sent_at, arrived_at, int64_t now):
         probe_result(&self._prober, number, size, sent_at, -1 if arrived_at is None else arrived_at, now)
 
-    def take_result(self, int64_t newest, int64_t estimate, int64_t now):
+    def take_result(self, int64_t newest, int64_t least, int64_t estimate, int64_t now):
         cdef bint saturated = False
-        cdef int64_t found = probe_take_result(&self._prober, newest, estimate, &saturated, now)
+        cdef int64_t found = probe_take_result(&self._prober, newest, least, estimate, &saturated, now)
         return found, bool(saturated)
 
 

@@ -14,7 +14,7 @@ from rtpfwd.congestion.probe cimport (
     ProbeCluster, Prober, probe_begin, probe_disturbs, probe_dropped, probe_due, probe_init, probe_result, probe_sent, probe_set_wanted, probe_take,
     probe_take_result, probe_tick,
 )
-from rtpfwd.congestion.queue_delay cimport QueueDelay, queue_add, queue_begin, queue_ns
+from rtpfwd.congestion.queue_delay cimport QueueDelay, queue_add, queue_begin, queue_least, queue_ns
 from rtpfwd.congestion.remb cimport Remb, remb_bound, remb_set
 from rtpfwd.congestion.sent_log cimport (
     FATE_ARRIVED, FATE_LOST, FATE_UNKNOWN, LOG_MAX, SentLog, SentPacket, log_close, log_extend, log_find, log_open, log_sent,
@@ -24,8 +24,9 @@ from rtpfwd.congestion.trendline cimport TREND_WINDOW, Trendline, trend_add, tre
 from rtpfwd.rate cimport RateMeter, rate_add, rate_bps
 from rtpfwd.types cimport DROP_NONE
 
-cdef double FULL = 0.7              # of the estimate in use: more of it could be tested
+cdef double FULL = 0.85             # of the estimate in use: more of it could be tested
 cdef double REPORT_GROWTH = 1.08    # a second, from receiver reports without loss
+cdef double REFUSED = 1.5            # times the estimate: a full link that carries less than this has not changed
 cdef double RTT_WEIGHT = 0.125
 cdef double PACING = 1.5            # times the estimate
 
@@ -34,9 +35,10 @@ cdef enum:
     SECOND = 1000000000
     FIRST_RESULTS = 64
     QUEUE_MS = 25                   # smoothed: loss may come from a full queue
-    STANDING_MS = 5                 # a growing delay below this is bursts and jitter, no queue
+    STANDING_MS = 12                # a growing delay below this is bursts and jitter, no queue
     PROBE_STANDING_MS = 40          # and below this it is a probe's, while one is on its way
     FIRST_STANDING_MS = 60          # a queue as long as this before the detector has its window is congestion
+    REFUSED_S = 10
     REPORT_CUT_MS = 500             # between two cuts by receiver reports
 
 cdef struct Congestion:
@@ -218,10 +220,19 @@ cdef void _take(Congestion* c, FeedbackReader* reader, Tally* tally, int64_t now
         probe_result(&c.prober, packet.number, packet.size, packet.sent_at, at if received else -1, now)
 
 
+cdef bint _is_full(Congestion* c, int64_t now) noexcept nogil:
+    # The meter needs its second first; until then what is sent is taken for as much as may be.
+    return now - c.sent_since < SECOND or rate_bps(&c.sent, now) >= FULL * c.state.estimate_bps
+
+
 cdef void _probed(Congestion* c, int64_t newest, int32_t usage, int64_t now) noexcept nogil:
     cdef bint saturated = False
-    cdef int64_t found = probe_take_result(&c.prober, newest, c.aimd.bps, &saturated, now)
+    cdef int64_t found = probe_take_result(&c.prober, newest, queue_least(&c.queue), c.aimd.bps, &saturated, now)
     if found <= 0:
+        return
+    if saturated and c.aimd.decreased_at >= 0 and now - c.aimd.decreased_at < <int64_t>REFUSED_S * SECOND \
+            and found < REFUSED * c.aimd.bps and _is_full(c, now):
+        # The link refused more a moment ago. What a short cluster finds beyond that is somebody else's share.
         return
     if (found > c.aimd.bps and usage <= 0) or (saturated and not c.measured):
         aimd_set(&c.aimd, found, saturated, now)
@@ -238,11 +249,6 @@ cdef int32_t _usage(const Congestion* c, int64_t now) noexcept nogil:
     if c.trend.usage > 0 and 0 <= c.queue.standing < least * MS:
         return 0
     return c.trend.usage
-
-
-cdef bint _is_full(Congestion* c, int64_t now) noexcept nogil:
-    # The meter needs its second first; until then what is sent is taken for as much as may be.
-    return now - c.sent_since < SECOND or rate_bps(&c.sent, now) >= FULL * c.state.estimate_bps
 
 
 cdef int congestion_feedback_untrusted(Congestion* c, const uint8_t* body, int size, int64_t now) noexcept nogil:

@@ -15,6 +15,8 @@ cdef struct LossBound:          # loss_init
     int64_t window_at           # ns of its begin; -1 = none runs
     int64_t cut_at              # ns of a cut without a queue; -1 = none is being watched
     double cut_loss             # 0 … 1, at the cut
+    uint32_t watched            # packets since its answer could come
+    uint32_t watched_lost
 
 cdef void loss_init(LossBound* l) noexcept nogil
 # Of one feedback message. `queued`: a queue stands or grows. True: the bound has changed.

@@ -55,5 +55,7 @@ cdef void probe_result(
     Prober* p, int64_t number, uint32_t size, int64_t sent_at, int64_t arrived_at, int64_t now
 ) noexcept nogil
 # After all packets of a feedback message up to `newest`: the rate found, 0 when there is no result. `saturated`: the
-# link was full, so this is its capacity.
-cdef int64_t probe_take_result(Prober* p, int64_t newest, int64_t estimate, bint* saturated, int64_t now) noexcept nogil
+# link was full, so this is its capacity. `least`: the least that a packet took lately, viewer's clock less ours, ns.
+cdef int64_t probe_take_result(
+    Prober* p, int64_t newest, int64_t least, int64_t estimate, bint* saturated, int64_t now
+) noexcept nogil

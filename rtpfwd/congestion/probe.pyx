@@ -168,7 +168,7 @@ cdef void probe_result(
     c.arrived_bytes += size
 
 
-cdef int64_t _rate(const ProbeCluster* c, bint* saturated) noexcept nogil:
+cdef int64_t _rate(const ProbeCluster* c, int64_t least, bint* saturated) noexcept nogil:
     # 0: the arrivals tell nothing.
     cdef int64_t sent = c.last_sent - c.first_sent
     cdef int64_t arrived = c.last_arrived - c.first_arrived
@@ -185,15 +185,21 @@ cdef int64_t _rate(const ProbeCluster* c, bint* saturated) noexcept nogil:
     if sent > 0:
         send_bps = min(send_bps, (c.arrived_bytes - c.last_size) * 8e9 / sent)
     receive_bps = (c.arrived_bytes - c.first_size) * 8e9 / arrived
-    if sent > MS and receive_bps > INVALID * send_bps:
-        return 0
+    if receive_bps > INVALID * send_bps:
+        # Its first packets waited behind something. The whole way tells the least that the link carries.
+        arrived = c.last_arrived - c.first_sent - least
+        if arrived <= 0:
+            return 0
+        receive_bps = min(receive_bps, c.arrived_bytes * 8e9 / arrived)
     if receive_bps < UNSATURATED * send_bps:
         saturated[0] = True
         return <int64_t>(UTILISED * receive_bps)
     return <int64_t>min(send_bps, receive_bps)
 
 
-cdef int64_t probe_take_result(Prober* p, int64_t newest, int64_t estimate, bint* saturated, int64_t now) noexcept nogil:
+cdef int64_t probe_take_result(
+    Prober* p, int64_t newest, int64_t least, int64_t estimate, bint* saturated, int64_t now
+) noexcept nogil:
     cdef ProbeCluster* c = &p.cluster
     cdef int64_t found, probed
     saturated[0] = False
@@ -201,7 +207,7 @@ cdef int64_t probe_take_result(Prober* p, int64_t newest, int64_t estimate, bint
         return 0
     if c.bytes < c.least_bytes or c.packets < c.least_packets:
         return 0                        # still being sent
-    found = _rate(c, saturated)
+    found = _rate(c, least, saturated)
     probed = c.bps
     c.id = 0
     p.found = found

@@ -14,4 +14,6 @@ cdef struct QueueDelay:         # all zero when new
 cdef void queue_begin(QueueDelay* q) noexcept nogil
 # One packet. `now`: ns of our clock.
 cdef void queue_add(QueueDelay* q, int64_t sent_at, int64_t arrived_at, int64_t now) noexcept nogil
+# The least that a packet took lately: its arrival by their clock less its sending by ours.
+cdef int64_t queue_least(const QueueDelay* q) noexcept nogil
 cdef int64_t queue_ns(const QueueDelay* q) noexcept nogil

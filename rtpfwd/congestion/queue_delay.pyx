@@ -29,5 +29,9 @@ cdef void queue_add(QueueDelay* q, int64_t sent_at, int64_t arrived_at, int64_t 
     q.standing = way if q.standing < 0 else min(q.standing, way)
 
 
+cdef int64_t queue_least(const QueueDelay* q) noexcept nogil:
+    return min(q.least, q.least_before)
+
+
 cdef int64_t queue_ns(const QueueDelay* q) noexcept nogil:
     return <int64_t>q.smoothed
