@@ -44,7 +44,7 @@ cdef bint pacer_run_waits(const PlaneState* s, const Transport* t, int32_t first
     while first >= 0:
         size += wire_size(t, s.pending[first].packet.view.size)
         first = s.pending[first].next
-    return p.clear_at - now + _span(size, p.pacing) > _burst(p, now)
+    return max(p.clear_at - now, <int64_t>0) + _span(size, p.pacing) > _burst(p, now)
 
 
 cdef bint pacer_is_full(const Transport* t, bint begins_frame) noexcept nogil:
@@ -181,10 +181,9 @@ cdef int pacer_send_one(PlaneState* s, Transport* t, uint16_t probe, int64_t now
 
 cdef int64_t pacer_send(PlaneState* s, Transport* t, int64_t now) noexcept nogil:
     cdef Pacer* p = <Pacer*>t.pacer
-    cdef int64_t burst = _burst(p, now)
     cdef Line* line = _next_line(s, p)
     while line != NULL:
-        if not _fits(p, wire_size(t, _front(line).size), burst, now):
+        if not _fits(p, wire_size(t, _front(line).size), <int64_t>BURST_MS * MS, now):
             return p.clear_at
         if out_room(s) == 0:
             return now + MS     # the lane sends meanwhile
