@@ -1,4 +1,4 @@
-"""Dependency descriptors as Chromium 156 sent them for AV1, recorded by `sightline bench record --codec av1 --svc MODE`."""
+"""Dependency descriptors of AV1 that Chromium 156 sent, recorded by `sightline bench record --codec av1 --svc MODE`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rtpfwd import probe
 from tests.rtpfwd.descriptors import Structure, read
 from tests.rtpfwd.test_codecs import rtp
 
-# One line a packet: descriptor, picture it belongs to, layer, and of its flags those that are set: Keyframe, Begins and Ends a
+# One line a packet: descriptor, picture it belongs to, layer, and the flags that are set: Keyframe, Begins and Ends a
 # frame, switch Point, needs a Lower layer.
 L1T3 = """
 80007c800214eaa860414d1410208427013f00b3 0 0,0 KBP
