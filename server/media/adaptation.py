@@ -30,6 +30,7 @@ GRID_NS = 50 * MS  # what need not be exact is due together with others
 SPEAKERS_NS, QUIET_SPEAKERS_NS = 50 * MS, 250 * MS  # between two looks at the levels: somebody sends some, or nobody
 QUIET_AFTER_NS = 2000 * MS
 AUDIO_ALLOWANCE_BPS = 100_000  # of a microphone, in what its sender may send
+NO_LIMIT_BPS = 100_000_000
 _LEVELS = "levels"  # the timer of all microphones
 
 
@@ -281,12 +282,11 @@ class Adaptation:
         if all(producer.kind == "audio" for producer in others):
             wanted = [(p.dynacast.wanted, [e.max_bitrate for e in p.rtp_parameters.encodings]) for p in simulcast]
             limit = pure.receive_limit(wanted, AUDIO_ALLOWANCE_BPS * len(others))
-        if limit != self._limits.get(media.id):
+        if limit is None and media.id in self._limits:
+            limit = NO_LIMIT_BPS  # browsers keep to the last REMB for good: one must be told that it holds no more
+        if limit is not None and limit != self._limits.get(media.id):
             media.plane.set_receive_limit(media.handle, limit, now)
-            if limit is None:
-                del self._limits[media.id]
-            else:
-                self._limits[media.id] = limit
+            self._limits[media.id] = limit
 
     # ---- speakers ----
 

@@ -7,6 +7,7 @@ can be chosen again. An encoding that is asked for and does not come is no choic
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ from server.rtc.parameters import RtpEncodingParameters
 from server.rtc.scalability import ScalabilityMode, parse_scalability_mode
 
 MEASURE_NS = 250_000_000  # between two looks at the plane's figures
+SMOOTHING_NS = 1_000_000_000  # of what is measured: a keyframe is no higher rate
+MOST_OVER = 1.3  # times what its sender said it may cost: encoders overshoot, but not for long
 AUDIO_PACKETS = 50.0  # a second
 GRACE_NS = 5_000_000_000  # for an encoding that is asked for to begin
 GUESSED_BPS = (150_000, 500_000, 1_500_000, 3_000_000)  # of simulcast encodings of which nothing is known
@@ -41,7 +44,6 @@ class Measured:
 
     bps: float
     frames_per_second: float
-    at: int  # when it was last measured
 
 
 class RateBook:
@@ -98,19 +100,43 @@ class RateBook:
 
     def measure(self, rates: Iterable[LayerRate], now: int) -> None:
         """What the plane hears now. Layers that the payload doesn't name count as the lowest."""
+        elapsed = now - self._measured_at if self._measured_at is not None else 0
+        weight = 1 - math.exp(-elapsed / SMOOTHING_NS)
         self._measured_at = now
         self._flowing.clear()
         for rate in rates:
             layer = (max(rate.spatial, 0), max(rate.temporal, 0))
             if rate.bps > 0:
                 self._flowing.add(layer[0])
-                self._known[layer] = Measured(rate.bps, rate.frames_per_second, now)
+                self._known[layer] = self._learned(layer, rate, weight)
         if self._simulcast:
             for index, since in enumerate(self._wanted_since):
                 if index in self._flowing:
                     self._absent.discard(index)
                 elif since is not None and now - since >= GRACE_NS:
                     self._absent.add(index)
+
+    def _learned(self, layer: tuple[int, int], rate: LayerRate, weight: float) -> Measured:
+        """A stream begins with a keyframe, which says little about its rate: what it may cost is believed first."""
+        known, stated = self._known.get(layer), self._stated(*layer)
+        before = known.bps if known is not None else stated
+        if before is None:
+            return Measured(rate.bps, rate.frames_per_second)
+        bps = before + weight * (rate.bps - before)
+        if stated is not None:
+            bps = min(bps, MOST_OVER * stated)
+        frames = known.frames_per_second if known is not None else rate.frames_per_second
+        return Measured(bps, frames + weight * (rate.frames_per_second - frames))
+
+    def _stated(self, spatial: int, temporal: int) -> float | None:
+        """What a layer by itself may cost as its sender says; None: it doesn't."""
+        if not self._simulcast or spatial >= len(self._encodings):
+            return None
+        whole = self._encodings[spatial].max_bitrate
+        shares = _SHARES.get(max(self._modes[spatial].temporal_layers, temporal + 1))
+        if whole is None or shares is None:
+            return None
+        return whole * (shares[temporal] - (shares[temporal - 1] if temporal else 0.0))
 
     def offered(self) -> tuple[LayerOption, ...]:
         """The options, the same ones until something about them has changed that matters: a layer that came or went, or

@@ -48,6 +48,7 @@ def consumer_params(
         extensions=_extensions(consumer),
         cname=consumer.rtcp.cname or "",
         paused=paused,
+        selector=_selector(consumable),
     )
 
 
@@ -63,6 +64,13 @@ def stream_count(params: ProducerParams | ConsumerParams) -> int:
         return 1 + (params.rtx_ssrc is not None)
     rtx = any(codec.rtx_payload_type is not None for codec in params.codecs)
     return len(params.encodings) * (1 + rtx)
+
+
+def _selector(consumable: RtpParameters) -> str:
+    """Who chooses per packet. A single video stream may show layers at any time, announced or not."""
+    if not consumable.codecs[0].mime_type.lower().startswith("video/"):
+        return "audio"
+    return "simulcast" if len(consumable.encodings) > 1 else "svc"
 
 
 def _viewed_payload_types(consumable: RtpParameters, consumer: RtpParameters) -> dict[int, int]:

@@ -11,6 +11,7 @@ from server.policy.protocols import LayerOption, Wish
 
 REPAIR_SHARE = 1.2  # of the loss is kept back: retransmissions are lost too
 MOST_REPAIR = 0.15  # of the estimate
+HOPELESS = 0.5  # of its smallest option is not enough for any picture
 SOON = 1.3  # times the budget: what may be affordable in a moment
 WANTED_ROOM = 1.2  # times what could be used
 
@@ -49,10 +50,13 @@ def as_it_costs(option: LayerOption | None, options: Sequence[LayerOption]) -> L
 
 
 def let_pause(wishes: Sequence[Wish], budget: int) -> tuple[Wish, ...]:
-    """Single-layer sources go without bandwidth only when otherwise others (audio among them) could not be served."""
+    """Single-layer sources go without bandwidth only when otherwise others (audio among them) could not be served. A
+    picture that is the only one is better poor than gone, until there is no hope for it."""
     floors = sum(min(option.bps for option in each.options) for each in wishes)
     if (len(wishes) > 1 and floors > budget) or budget <= 0:
         return tuple(replace(each, pausable=True) for each in wishes)
+    if len(wishes) == 1 and floors * HOPELESS <= budget:
+        return (replace(wishes[0], pausable=False),)
     return tuple(wishes)
 
 
