@@ -16,35 +16,33 @@ class Dynacast:
 
     def __init__(self, encodings: int, now: int) -> None:
         self.wanted = (True,) * encodings
-        self._needed_at = [now] * encodings
+        self._needed: frozenset[int] = frozenset()
+        self._last_needed = [now] * encodings  # of those that are not needed now
         self._watched = False
 
     def need(self, encodings: Collection[int], *, watched: bool, now: int) -> bool:
         """Which ones are needed now, and whether anybody watches at all: then the lowest is always. True when `wanted`
         has changed."""
-        needed = {0, *encodings} if watched else set(encodings)
-        if self._watched and not watched:
-            self._needed_at = [
-                max(at, now) if want else at for at, want in zip(self._needed_at, self.wanted, strict=True)
-            ]
-        self._watched = watched
-        for index in needed:
-            if index < len(self._needed_at):
-                self._needed_at[index] = now
-        patience = OFF_NS if watched else UNWATCHED_OFF_NS
+        needed = frozenset({0, *encodings} if watched else encodings)
+        for index in self._needed - needed:
+            self._last_needed[index] = now
+        self._needed, self._watched = needed, watched
         before = self.wanted
         self.wanted = tuple(
-            index in needed or (want and now - self._needed_at[index] < patience) for index, want in enumerate(before)
+            index in needed or (want and now - self._last_needed[index] < self._patience)
+            for index, want in enumerate(before)
         )
         return self.wanted != before
 
     def next_timeout(self) -> int | None:
-        """When something may be switched off; None: nothing waits for that."""
-        patience = OFF_NS if self._watched else UNWATCHED_OFF_NS
-        latest = max(self._needed_at)
+        """When something is to be switched off; None: nothing waits for that."""
         waiting = [
-            at + patience
-            for at, want in zip(self._needed_at, self.wanted, strict=True)
-            if want and (at < latest or not self._watched)
+            self._last_needed[index] + self._patience
+            for index, want in enumerate(self.wanted)
+            if want and index not in self._needed
         ]
         return min(waiting, default=None)
+
+    @property
+    def _patience(self) -> int:
+        return OFF_NS if self._watched else UNWATCHED_OFF_NS

@@ -180,7 +180,8 @@ class RateBook:
                 if t <= temporal and (s == spatial or (s < spatial and not alone)):
                     bps += layer.bps
                     frames += layer.frames_per_second if s == spatial else 0.0
-            found.append(LayerOption(spatial, temporal, on_wire(bps, frames), self._width_of(spatial), frames))
+            if bps:
+                found.append(LayerOption(spatial, temporal, on_wire(bps, frames), self._width_of(spatial), frames))
         return found
 
     def _guessed(self, spatial: int, mode: ScalabilityMode) -> list[LayerOption]:

@@ -49,6 +49,14 @@ def test_streams_are_counted_with_their_retransmissions(rtp: RtpParameters, coun
     assert stream_count(producer_params(kind, rtp, cname="", paused=False)) == count
 
 
+@pytest.mark.parametrize(
+    ("rtp", "name"), [(opus(), "audio"), (vp8(), "svc"), (simulcast(), "simulcast")], ids=["opus", "vp8", "two"]
+)
+def test_the_selector_goes_by_what_is_sent(rtp: RtpParameters, name: str):
+    params, _ = viewed(rtp, ROUTER)
+    assert params.selector == name
+
+
 def test_a_viewer_is_sent_the_routers_numbers():
     params, consumer = viewed(vp8(), ROUTER)
     media, rtx = consumer.codecs
