@@ -1006,8 +1006,8 @@ cdef bint _take_path_event(PlaneState* s, const Event* event, Figures* figures, 
 
 
 cdef void _set_receive_limit(PlaneState* s, Transport* t, int64_t bps, int64_t now) noexcept nogil:
-    # What is new or lower is told at once, the rest in its turn.
-    cdef bint soon = bps >= 0 and (t.receive_limit < 0 or bps < t.receive_limit)
+    # What is new is told at once: a viewer may wait for an encoding that the old limit has no room for.
+    cdef bint soon = bps >= 0 and bps != t.receive_limit
     t.receive_limit = bps
     if soon:
         t.next_remb = now
