@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from rtpfwd.params import EncodingParams, SrtpProfile
+from rtpfwd.params import CongestionParams, EncodingParams, SrtpProfile
+from tests.rtpfwd.path_world import remb, transport_feedback
 from tests.rtpfwd.plane_world import (
     MID,
     MS,
@@ -37,6 +38,10 @@ def corpus(rng: random.Random) -> bytes:
             nack(9, ssrc, *[rng.getrandbits(16) for _ in range(rng.randrange(1, 60))]),
             pli(9, ssrc) + sender_report(ssrc, rng.getrandbits(64), rng.getrandbits(32)),
             receiver_report(9, ssrc, lost=rng.getrandbits(8), last_sr=rng.getrandbits(32)),
+            transport_feedback(
+                ssrc, rng.randrange(200), [rng.choice([None, rng.getrandbits(13)]) for _ in range(rng.randrange(1, 60))]
+            ),
+            remb(rng.getrandbits(18), rng.getrandbits(6), ssrc),
             bytes([0, 1]) + rng.randbytes(30),
             bytes([22]) + rng.randbytes(60),
             rng.randbytes(rng.choice([0, 1, 2, 7, 8, 11, 12, 13, 1500, 2048, 2049])),
@@ -67,6 +72,10 @@ def test_rubbish_does_not_disturb_a_call(profile, seed):
     encodings = (EncodingParams(rid="a"), EncodingParams(rid="b"))
     world.video(attacker, mid="1", encodings=encodings, extensions=extensions)
     world.watch(attacker, own, extensions=extensions)
+    world.plane.control_congestion(attacker.handle, CongestionParams(), world.now)
+    world.plane.set_wanted(attacker.handle, 5_000_000, world.now)
+    world.plane.watch_feedback(attacker.handle, on=True)
+    world.plane.set_receive_limit(attacker.handle, 500_000, world.now)
     comedia = world.plane.add_transport(srtp=False)
     world.plane.admit_any(comedia, 7, comedia=True)
     attacker.take = lambda data: None  # type: ignore[method-assign]
