@@ -1,4 +1,4 @@
-"""One of several encodings of a video: to another one at its keyframe, between temporal layers at their switch points."""
+"""One of several encodings of a video: to another one at its keyframe."""
 
 from rtpfwd.selector import Selector
 

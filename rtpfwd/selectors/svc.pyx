@@ -191,9 +191,11 @@ cdef class Svc(Selector):
         # A switch point of a higher temporal layer says nothing of the spatial ones.
         if level.spatial < spatial <= to_spatial and temporal == 0:
             self.joins_between = True
-            if not view.needs_lower or (spatial == level.spatial + 1 and not level.lowest):
-                level_add(
-                    &self.levels, view.ext_seq, spatial if level.lowest else 0, spatial, level.temporal)
+            if spatial == level.spatial + 1 and level.lowest == 0:
+                level_add(&self.levels, view.ext_seq, 0, spatial, level.temporal)
+            elif not view.needs_lower and self.alone > ALONE_FRAMES:
+                # It needs none of the layers in between, and neither will what follows.
+                level_add(&self.levels, view.ext_seq, spatial, spatial, level.temporal)
         elif spatial == level.lowest and temporal == level.temporal + 1 and temporal <= to_temporal:
             level_add(&self.levels, view.ext_seq, level.lowest, level.spatial, temporal)
             self.blocked = 0

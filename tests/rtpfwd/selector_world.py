@@ -9,7 +9,8 @@ from __future__ import annotations
 import heapq
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from rtpfwd import selector, selectors
 from rtpfwd.selector_probe import Choosing
@@ -82,17 +83,20 @@ class Encoder:
         frames: list[Frame] = []
         for spatial in range(count):
             fresh = spatial >= self.produced and not key  # the layer comes back
-            joins = spatial > 0 and not key and temporal == 0 and (
-                fresh or (self.structure.mode != "K" and self.rng.random() < 0.03))
+            joins = (
+                spatial > 0
+                and not key
+                and temporal == 0
+                and (fresh or (self.structure.mode != "K" and self.rng.random() < 0.03))
+            )
             if fresh and temporal > 0:
                 break  # not before the next picture that all layers have
             frames.append(self._frame(number, spatial, temporal, key, sync, joins, frames))
         self.age += 1
         self.produced = len(frames)
-        frames[-1] = last = Frame(**{**_fields(frames[-1]), "last_of_picture": True})
+        frames[-1] = replace(frames[-1], last_of_picture=True)
         for frame in frames:
             self.last[frame.spatial, temporal] = frame
-        assert self.last[last.spatial, temporal] is last
         return frames
 
     def _frame(
@@ -117,10 +121,6 @@ class Encoder:
             first=self.seq - count, count=count, keyframe=not refs, switch_point=key or joins or sync or not refs,
             needs_lower=needs_lower, last_of_picture=False,
         )  # fmt: skip
-
-
-def _fields(frame: Frame) -> dict[str, object]:
-    return {name: getattr(frame, name) for name in frame.__dataclass_fields__}
 
 
 @dataclass(frozen=True)
@@ -250,7 +250,8 @@ class World:
                 at += 1
             came[epoch] = set(total)
         if self.structure.mode == "K":
-            # Lower layers of a picture that was not known in time to be a keyframe are left out. That costs the frames on it.
+            # Lower layers of a picture that was not known in time to be a keyframe are left out. That costs what rests
+            # on it.
             starts = {(f.encoding, f.first) for f, *_ in self.arrived if f.keyframe and f.spatial == 0}
             for packets in came.values():
                 packets -= starts & self.late_seqs
@@ -270,14 +271,15 @@ class World:
         assert len(set(numbers)) == len(numbers)
         came = {(frame.encoding, seq) for frame, seq, _ in self.arrived}
         by_number = sorted(self.sent, key=lambda packet: packet.number)
-        for a, b in zip(by_number, by_number[1:], strict=False):
+        for a, b in pairwise(by_number):
             assert a.epoch <= b.epoch
             if a.epoch == b.epoch:
                 assert a.seq < b.seq
                 encoding = a.frame.encoding
                 lost = sum(
-                    (encoding, seq) not in came or (encoding, seq) in self.late_seqs for seq in range(a.seq + 1, b.seq + 1)
-                )  # fmt: skip
+                    (encoding, seq) not in came or (encoding, seq) in self.late_seqs
+                    for seq in range(a.seq + 1, b.seq + 1)
+                )
                 late_before = sum((encoding, seq) in self.late_seqs for seq in range(a.seq - 60, a.seq + 1))
                 assert b.number - a.number - 1 <= lost + late_before * (b.seq - a.seq), (a, b)
                 if not self.loss and not self.late:
@@ -320,9 +322,7 @@ class World:
         return "\n".join(lines)
 
 
-def decodable(
-    frame: Frame, packets: set[tuple[int, int]], known: dict[tuple[int, int], bool], epoch: int
-) -> bool:
+def decodable(frame: Frame, packets: set[tuple[int, int]], known: dict[tuple[int, int], bool], epoch: int) -> bool:
     """Whether these packets hold the whole frame and all that it refers to, however far back."""
     todo = [frame]
     while todo:

@@ -13,7 +13,12 @@ from tests.rtpfwd.selector_world import Structure, World
 STRUCTURES = (
     *(Structure(encodings, 1, temporal) for encodings in (1, 2, 3) for temporal in (1, 2, 3)),
     *(Structure(1, spatial, temporal, mode) for spatial in (2, 3) for temporal in (1, 2, 3) for mode in "LKS"),
-    *(Structure(1, spatial, temporal, mode, descriptor=True) for spatial in (2, 3) for temporal in (1, 3) for mode in "LK"),
+    *(
+        Structure(1, spatial, temporal, mode, descriptor=True)
+        for spatial in (2, 3)
+        for temporal in (1, 3)
+        for mode in "LK"
+    ),
 )
 
 

@@ -1,0 +1,190 @@
+"""Layers through the whole plane: targets, events, rates, audio levels, and audio that is held."""
+
+from __future__ import annotations
+
+import struct
+from itertools import pairwise
+
+import pytest
+
+from rtpfwd.events import KeyframeAsked, LayerRate, LayersChanged
+from rtpfwd.params import EncodingParams, Handle
+from tests.rtpfwd.plane_world import MS, OPUS, OPUS_MAPPING, End, World, rtp
+
+LEVEL = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
+SSRCS = (0x1000, 0x1100, 0x1200)
+PATTERN = (0, 2, 1, 2)
+
+
+def layered(temporal: int, *, keyframe: bool = False, sync: bool = False, size: int = 100) -> bytes:
+    """A VP8 frame in one packet that names its temporal layer (RFC 7741)."""
+    return bytes([0x90, 0x20, temporal << 6 | sync << 5, 0 if keyframe else 1]) + bytes(size)
+
+
+class Room:
+    """A publisher with three encodings of three temporal layers each, and a viewer."""
+
+    def __init__(self, encodings: int = 3) -> None:
+        self.world = World()
+        self.sender, self.viewer = self.world.end(5000), self.world.end(5001)
+        named = tuple(EncodingParams(ssrc=ssrc, rtx_ssrc=ssrc + 1) for ssrc in SSRCS[:encodings])
+        self.producer = self.world.video(self.sender, encodings=named)
+        selector = "simulcast" if encodings > 1 else "svc"
+        self.consumer: Handle = self.world.watch(self.viewer, self.producer, selector=selector)
+        self.encodings = encodings
+        self.frame = 0
+        self.keyframes: set[int] = set()
+
+    @property
+    def plane(self):
+        return self.world.plane
+
+    def play(self, frames: int, *, key: tuple[int, ...] = ()) -> None:
+        for index in range(frames):
+            temporal = PATTERN[self.frame % 4]
+            for encoding in range(self.encodings):
+                keyframe = index == 0 and encoding in key
+                layer = 0 if keyframe else temporal
+                payload = layered(layer, keyframe=keyframe, sync=layer > 0, size=100 * (encoding + 1))
+                packet = rtp(self.frame, payload, ssrc=SSRCS[encoding], timestamp=self.frame * 3000)
+                self.world.send(self.sender, packet)
+            self.frame += 1
+            self.world.advance(33)
+
+    def told(self, kind: type) -> list[object]:
+        return [event for event in self.world.events() if isinstance(event, kind)]
+
+
+def asked(end: End) -> list[int]:
+    """The SSRCs whose keyframes were asked for, since the last look."""
+    found = [struct.unpack_from("!I", body, 4)[0] for body in end.took_rtcp(206, 1)]
+    end.rtcp.clear()
+    return found
+
+
+def test_a_target_asks_its_encoding_and_is_told_when_it_flows() -> None:
+    room = Room()
+    room.plane.set_target(room.consumer, 0, 0, room.world.now)
+    room.play(2)
+    assert asked(room.sender) == [SSRCS[0]]
+    room.play(8, key=(0,))
+    (first,) = room.told(LayersChanged)
+    assert (first.consumer, first.spatial, first.temporal) == (room.consumer, 0, 0)
+    assert room.plane.consumer_stats(room.consumer)["encoding"] == 0
+
+    room.plane.set_target(room.consumer, 2, 2, room.world.now)
+    room.world.drain()
+    at = room.world.now
+    assert asked(room.sender) == [SSRCS[2]]  # at once, not with the next packet
+    assert [(event.producer, event.encoding, event.at) for event in room.told(KeyframeAsked)][-1] == (
+        room.producer, 2, at,
+    )  # fmt: skip
+    before = len(room.viewer.rtp)
+    room.play(3)
+    assert {len(packet.payload) for packet in room.viewer.rtp[before:]} == {104}  # the old one goes on
+    before = len(room.viewer.rtp)
+    room.play(20, key=(2,))
+    sizes = [len(packet.payload) for packet in room.viewer.rtp[before:]]
+    assert sizes[0] == 104  # encoding 0's packet of that frame comes before the keyframe
+    assert set(sizes[1:]) == {304}
+    changes = [(event.spatial, event.temporal) for event in room.told(LayersChanged)]
+    assert changes[0] in {(0, 1), (2, 0)}
+    assert changes[-1] == (2, 2)
+    assert len(changes) <= 4  # few: not one for each frame
+    seqs = [packet.seq for packet in room.viewer.rtp]
+    assert all((b - a) % 65536 == 1 for a, b in pairwise(seqs))
+
+
+@pytest.mark.parametrize("encodings", [1, 3])
+def test_rates_of_each_layer(encodings: int) -> None:
+    room = Room(encodings)
+    room.play(60)
+    rates = room.plane.layer_rates(room.producer)
+    assert [(rate.spatial, rate.temporal) for rate in rates] == [(s, t) for s in range(encodings) for t in range(3)]
+    for rate in rates:
+        assert isinstance(rate, LayerRate)
+        frames = 30.3 * PATTERN.count(rate.temporal) / 4
+        size = 12 + 4 + 100 * (rate.spatial + 1)
+        assert rate.frames_per_second == pytest.approx(frames, abs=2.5)
+        assert rate.bps == pytest.approx(frames * size * 8, rel=0.2)
+    # After a second of silence all is forgotten, and half a second after a beginning the figures are right already.
+    room.world.advance(1500)
+    room.play(1)
+    assert len(room.plane.layer_rates(room.producer)) == encodings
+    room.play(16)
+    top = max(room.plane.layer_rates(room.producer), key=lambda rate: (rate.spatial, rate.temporal))
+    assert top.frames_per_second == pytest.approx(15, abs=3.5)
+
+
+def speech(seq: int, level: int, *, voice: bool) -> bytes:
+    return rtp(
+        seq, b"opus", ssrc=0x3000, payload_type=111, timestamp=seq * 960, extensions={1: bytes([voice << 7 | level])},
+        marker=False,
+    )  # fmt: skip
+
+
+def test_the_loudest_level_since_the_last_call() -> None:
+    world = World()
+    sender = world.end(5000)
+    encodings = (EncodingParams(ssrc=0x3000),)
+    producer = world.video(sender, kind="audio", codecs=(OPUS,), encodings=encodings, extensions=((LEVEL, 1),))
+    silent = world.video(sender, 0x4000)
+    assert world.plane.audio_levels() == []
+    world.send(sender, speech(1, 90, voice=False), speech(2, 20, voice=True), speech(3, 40, voice=False))
+    assert world.plane.audio_levels() == [(producer, 20, True)]
+    assert world.plane.audio_levels() == []
+    world.send(sender, speech(4, 127, voice=False))
+    assert world.plane.audio_levels() == [(producer, 127, False)]
+    world.send(sender, speech(5, 50, voice=True))
+    world.plane.remove_producer(producer)
+    assert world.plane.audio_levels() == []
+    world.plane.remove_producer(silent)
+
+
+def test_held_audio_costs_nothing_and_goes_on_without_a_gap() -> None:
+    world = World()
+    sender, viewer = world.end(5000), world.end(5001)
+    producer = world.video(sender, kind="audio", codecs=(OPUS,), encodings=(EncodingParams(ssrc=0x3000),))
+    consumer = world.watch(viewer, producer, payload_types=OPUS_MAPPING, rtx_ssrc=None, selector="audio")
+    for seq in range(30):
+        if seq == 10:
+            world.plane.set_forwarding(consumer, on=False)
+        if seq == 20:
+            world.plane.set_forwarding(consumer, on=True)
+        world.send(sender, speech(seq, 30, voice=True))
+        world.now += 20 * MS
+    assert len(viewer.rtp) == 20
+    seqs = [packet.seq for packet in viewer.rtp]
+    assert [(seq - seqs[0]) % 65536 for seq in seqs] == list(range(20))
+    assert [packet.marker for packet in viewer.rtp] == [index == 10 for index in range(20)]
+    assert (viewer.rtp[10].timestamp - viewer.rtp[9].timestamp) % 2**32 == 11 * 960
+
+
+def test_targets_that_cant_be_right_are_refused() -> None:
+    room = Room()
+    for wrong in ((8, 0), (0, 8), (-2, 0), (0, -2), (None, 0), (0, "1")):
+        with pytest.raises(ValueError, match="layer is 0 to 7, or -1"):
+            room.plane.set_target(room.consumer, *wrong, room.world.now)
+    room.plane.remove_consumer(room.consumer)
+    for call in (
+        lambda: room.plane.set_target(room.consumer, 0, 0, room.world.now),
+        lambda: room.plane.set_forwarding(room.consumer, on=True),
+        lambda: room.plane.layer_rates(room.consumer),
+    ):
+        with pytest.raises(KeyError):
+            call()
+
+
+def test_an_encoding_that_falls_silent_is_replaced_and_its_return_is_taken() -> None:
+    room = Room()
+    room.play(10, key=(0, 1, 2))
+    assert room.plane.consumer_stats(room.consumer)["spatial"] == 2
+    room.encodings = 2
+    asked(room.sender)
+    room.play(12)
+    assert asked(room.sender) == [SSRCS[1]]
+    room.play(4, key=(1,))
+    assert room.plane.consumer_stats(room.consumer)["spatial"] == 1
+    room.encodings = 3
+    room.play(4, key=(2,))
+    assert room.plane.consumer_stats(room.consumer)["spatial"] == 2
