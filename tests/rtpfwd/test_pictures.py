@@ -126,8 +126,11 @@ def frames(first: int, tl0: int, count: int) -> list[Frame]:
     return [Frame(first + i, tl0 + i // 4, pattern[i % 4]) for i in range(count)]
 
 
+Stretch = tuple[list[Frame], list[int], set[int], set[int], list[float]]
+
+
 @st.composite
-def stretches(draw: st.DrawFn) -> list[tuple[list[Frame], list[int], set[int], set[int], list[float]]]:
+def stretches(draw: st.DrawFn) -> list[Stretch]:
     """Stretches between two switches: frames, packets of each, dropped temporal layers, lost frames, lateness."""
     made = []
     for _ in range(draw(st.integers(1, 4))):
@@ -142,7 +145,7 @@ def stretches(draw: st.DrawFn) -> list[tuple[list[Frame], list[int], set[int], s
 
 
 @given(stretches())
-def test_a_viewer_sees_one_row_of_pictures(made: list) -> None:
+def test_a_viewer_sees_one_row_of_pictures(made: list[Stretch]) -> None:
     numbering = probe.Numbering()
     row: list[tuple[int, int]] = []  # output numbers of all forwarded frames, in the order of the frames
     for run, packets, dropped, lost, late in made:

@@ -132,3 +132,35 @@ def test_a_viewer_on_another_plane_gets_the_same_numbers_again(profile: SrtpProf
         (packet.payload, packet.timestamp) for packet in lost
     )
     world.assert_nothing_leaks()
+
+
+VP9 = CodecParams(96, "video/vp9", 90000, rtx_payload_type=97, nack=True, pli=True)
+
+
+def vp9(picture: int, spatial: int, *, key: bool, ends: bool) -> bytes:
+    """One packet of one frame of an L2T1 picture: I P L B E, picture id of 15 bits, SID and D, TL0PICIDX."""
+    head = 0xA0 | (0 if key else 0x40) | 0x08 | (0x04 if ends else 0)
+    return bytes([head, 0x80 | picture >> 8, picture & 0xFF, spatial << 1 | (spatial > 0), picture & 0xFF]) + b"rest"
+
+
+@each_profile
+def test_what_ends_a_picture_cut_short_has_the_marker_whenever_it_is_sent(profile: SrtpProfile | None) -> None:
+    world = World()
+    publisher, viewer, other = world.end(1, profile), world.end(2, profile), world.end(3, profile)
+    producer = world.video(publisher, codecs=(VP9,))
+    consumer = world.watch(viewer, producer, selector="svc")
+    world.watch(other, producer)
+    world.plane.set_target(consumer, 0, 0, world.now)
+    for picture in range(1, 5):
+        for spatial in (0, 1):
+            payload = vp9(picture, spatial, key=picture == 1, ends=True)
+            seq = 2 * picture + spatial
+            world.send(publisher, rtp(seq, payload, ssrc=0x1000, timestamp=picture * 3000, marker=spatial == 1))
+        world.advance(33)
+    sent = [packet for packet in viewer.rtp if packet.ssrc == 0x2000]
+    assert [(packet.marker, packet.payload[2]) for packet in sent] == [(True, picture) for picture in range(1, 5)]
+    assert [packet.seq - sent[0].seq for packet in sent] == [0, 1, 2, 3]
+    assert [packet.marker for packet in other.rtp] == [False, True] * 4
+    world.send(viewer, nack(9, 0x2000, *(packet.seq for packet in sent)))
+    again = [packet for packet in viewer.rtp if packet.ssrc == 0x2001]
+    assert [(packet.marker, packet.payload[2:]) for packet in again] == [(True, packet.payload) for packet in sent]
