@@ -37,8 +37,8 @@ from rtpfwd.rtcp cimport (
 )
 from rtpfwd.selector cimport Selector
 from rtpfwd.send_stream cimport (
-    SendStream, Sent, send_stream_free, send_stream_init, send_stream_nacked, send_stream_receive_report, send_stream_sent,
-    send_stream_write_rtx, send_stream_write_sr,
+    SendStream, Sent, send_stream_free, send_stream_grow, send_stream_init, send_stream_nacked,
+    send_stream_receive_report, send_stream_sent, send_stream_write_rtx, send_stream_write_sr,
 )
 from rtpfwd.slab cimport (
     History, Slab, history_free, history_init, history_store, history_view, history_widen, slab_free,
@@ -528,6 +528,10 @@ cdef class Sending:
         view.ext_seq = ext_seq
         view.payload_size = payload_size
         send_stream_sent(&self.stream, &view, seq, timestamp, payload_size + 12, now)
+
+    def grow(self):
+        send_stream_grow(&self.stream)
+        return self.stream.mask + 1
 
     def nacked(self, uint16_t seq, int64_t now):
         cdef const Sent* entry = send_stream_nacked(&self.stream, seq, now)

@@ -11,6 +11,7 @@ from rtpfwd.types cimport PacketView
 
 cdef enum:
     MAX_TIMES = 11              # that one packet is sent, so a viewer can't have the same bytes for ever
+    FIRST_SENT = 64             # packets that the record of a new stream has room for
     REPORTS_KEPT = 4            # sender reports of which the send time is known, for the round-trip time
 
 cdef struct Sent:               # one packet sent
@@ -32,6 +33,8 @@ cdef struct SendStream:
     # What was sent. Allocated by send_stream_init; NULL without retransmission.
     Sent* sent                  # at seq & mask
     uint32_t mask
+    uint32_t capacity           # how far `mask` may grow: packets, a power of two
+    uint64_t grown_at           # packets when send_stream_grow last looked
     uint16_t rtx_seq            # of the next retransmission
 
     # Counts.
@@ -56,11 +59,14 @@ cdef struct SendStream:
 
     RateMeter rate
 
-# capacity: packets that can be asked for again, rounded up to a power of two. -1: no memory.
+# capacity: packets that can be asked for again at most, rounded up to a power of two. The record begins with
+# FIRST_SENT of them, since most streams are slow and there may be thousands. -1: no memory.
 cdef int send_stream_init(
     SendStream* s, uint32_t ssrc, uint32_t rtx_ssrc, uint32_t clock_rate, uint32_t capacity, uint16_t rtx_seq,
 ) noexcept nogil
 cdef void send_stream_free(SendStream* s) noexcept nogil
+# Makes room for twice of what was sent since it was last called: about once a second, outside the packet path.
+cdef void send_stream_grow(SendStream* s) noexcept nogil
 
 # One media packet was sent: what is kept of it. send_stream_count counts it, with others.
 cdef inline void send_stream_record(

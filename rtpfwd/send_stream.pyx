@@ -30,11 +30,33 @@ cdef int send_stream_init(
     if rtx_ssrc != 0:
         while rounded < capacity and rounded < 0x8000:
             rounded *= 2
-        s.mask = rounded - 1
-        s.sent = <Sent*>calloc(rounded, sizeof(Sent))
+        s.capacity = rounded
+        s.mask = min(rounded, <uint32_t>FIRST_SENT) - 1
+        s.sent = <Sent*>calloc(s.mask + 1, sizeof(Sent))
         if s.sent == NULL:
             return -1
     return 0
+
+
+cdef void send_stream_grow(SendStream* s) noexcept nogil:
+    cdef uint64_t wanted = 2 * (s.packets - s.grown_at)
+    cdef uint32_t size = s.mask + 1
+    cdef uint32_t index
+    cdef Sent* larger
+    s.grown_at = s.packets
+    if s.sent == NULL or wanted <= size or size >= s.capacity:
+        return
+    while size < wanted and size < s.capacity:
+        size *= 2
+    larger = <Sent*>calloc(size, sizeof(Sent))
+    if larger == NULL:
+        return  # it does with what it has
+    for index in range(s.mask + 1):
+        if s.sent[index].times:
+            larger[s.sent[index].seq & (size - 1)] = s.sent[index]
+    free(s.sent)
+    s.sent = larger
+    s.mask = size - 1
 
 
 cdef void send_stream_free(SendStream* s) noexcept nogil:

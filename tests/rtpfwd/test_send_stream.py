@@ -133,3 +133,27 @@ def test_there_is_no_sender_report_before_there_is_something_to_say() -> None:
     sending.sent(1, 1, 0)
     assert sending.write_sr(silent, 0) == b""  # the producer gave no clock
     assert sending.write_sr(source(), 0, capacity=27) is None
+
+
+def test_the_record_grows_with_what_is_sent_and_forgets_nothing_by_that() -> None:
+    stream = probe.Sending(capacity=512)
+    number = 65_500  # so that it wraps
+    assert stream.grow() == 64
+    for packets, room in ((10, 64), (60, 128), (65, 256), (1_000, 512), (1_000, 512)):
+        for _ in range(packets):
+            stream.sent(100_000 + number, number & 0xFFFF, number)
+            number += 1
+        before = [number - age for age in range(1, min(packets, 64) + 1)]
+        assert stream.grow() == room
+        for one in before:
+            assert stream.nacked(one & 0xFFFF, number) == 100_000 + one
+        assert stream.nacked((number - 600) & 0xFFFF, number) is None
+
+
+def test_a_record_that_may_not_grow_does_not() -> None:
+    stream = probe.Sending(capacity=32)
+    for number in range(100):
+        stream.sent(number, number, 0)
+    assert stream.grow() == 32
+    assert stream.nacked(99, 0) == 99
+    assert probe.Sending(rtx_ssrc=0).grow() == 1
