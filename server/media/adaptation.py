@@ -30,7 +30,7 @@ GRID_NS = 50 * MS  # what need not be exact is due together with others
 SPEAKERS_NS, QUIET_SPEAKERS_NS = 50 * MS, 250 * MS  # between two looks at the levels: somebody sends some, or nobody
 QUIET_AFTER_NS = 2000 * MS
 AUDIO_ALLOWANCE_BPS = 100_000  # of a microphone, in what its sender may send
-NO_LIMIT_BPS = 100_000_000
+NO_LIMIT_BPS = 100_000_000  # says that there is none any more
 _LEVELS = "levels"  # the timer of all microphones
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-OFF_NS = 3_000_000_000  # nobody watches it any more
+OFF_NS = 5_000_000_000  # nobody watches it any more
 UNWATCHED_OFF_NS = 10_000_000_000  # nobody watches anything: as after joining, before the others come
 
 

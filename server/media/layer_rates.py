@@ -18,7 +18,9 @@ from server.rtc.parameters import RtpEncodingParameters
 from server.rtc.scalability import ScalabilityMode, parse_scalability_mode
 
 MEASURE_NS = 250_000_000  # between two looks at the plane's figures
-SMOOTHING_NS = 1_000_000_000  # of what is measured: a keyframe is no higher rate
+RISE_NS, FALL_NS = 1_000_000_000, 5_000_000_000  # how fast a measured rate is followed up and down
+SETTLED_NS = 3_000_000_000  # after an encoding began: what was not heard of it by then, it doesn't have
+LEAST_OF_SCREEN = 0.5  # of what its sender said it may cost
 MOST_OVER = 1.3  # times what its sender said it may cost: encoders overshoot, but not for long
 AUDIO_PACKETS = 50.0  # a second
 GRACE_NS = 5_000_000_000  # for an encoding that is asked for to begin
@@ -56,9 +58,11 @@ class RateBook:
         self._encodings = tuple(encodings)
         self._modes = [parse_scalability_mode(encoding.scalability_mode) for encoding in encodings]
         self._layered = kind != "simple"
+        self._screen = screen
         self._width = SCREEN_WIDTH if screen else CAMERA_WIDTH
         self._known: dict[tuple[int, int], Measured] = {}
         self._flowing: set[int] = set()  # spatial layers
+        self._began: dict[int, int] = {}  # by spatial layer: when it was first heard
         self._wanted_since: list[int | None] = [now] * len(self._encodings)  # None: not wanted
         self._absent: set[int] = set()  # encodings that were asked for and did not come
         self._measured_at: int | None = None
@@ -101,14 +105,15 @@ class RateBook:
     def measure(self, rates: Iterable[LayerRate], now: int) -> None:
         """What the plane hears now. Layers that the payload doesn't name count as the lowest."""
         elapsed = now - self._measured_at if self._measured_at is not None else 0
-        weight = 1 - math.exp(-elapsed / SMOOTHING_NS)
+        rise, fall = (1 - math.exp(-elapsed / tau) for tau in (RISE_NS, FALL_NS))
         self._measured_at = now
         self._flowing.clear()
         for rate in rates:
             layer = (max(rate.spatial, 0), max(rate.temporal, 0))
             if rate.bps > 0:
                 self._flowing.add(layer[0])
-                self._known[layer] = self._learned(layer, rate, weight)
+                self._began.setdefault(layer[0], now)
+                self._known[layer] = self._learned(layer, rate, rise, fall)
         if self._simulcast:
             for index, since in enumerate(self._wanted_since):
                 if index in self._flowing:
@@ -116,17 +121,19 @@ class RateBook:
                 elif since is not None and now - since >= GRACE_NS:
                     self._absent.add(index)
 
-    def _learned(self, layer: tuple[int, int], rate: LayerRate, weight: float) -> Measured:
-        """A stream begins with a keyframe, which says little about its rate: what it may cost is believed first."""
+    def _learned(self, layer: tuple[int, int], rate: LayerRate, rise: float, fall: float) -> Measured:
+        """A stream begins with a keyframe, which says little of its rate: what it may cost is believed first. And what
+        it cost a moment ago it may cost again, a screen above all: it is dear when something moves on it."""
         known, stated = self._known.get(layer), self._stated(*layer)
         before = known.bps if known is not None else stated
         if before is None:
             return Measured(rate.bps, rate.frames_per_second)
+        weight = rise if rate.bps > before else fall
         bps = before + weight * (rate.bps - before)
         if stated is not None:
-            bps = min(bps, MOST_OVER * stated)
+            bps = min(max(bps, LEAST_OF_SCREEN * stated if self._screen else 0.0), MOST_OVER * stated)
         frames = known.frames_per_second if known is not None else rate.frames_per_second
-        return Measured(bps, frames + weight * (rate.frames_per_second - frames))
+        return Measured(bps, frames + rise * (rate.frames_per_second - frames))
 
     def _stated(self, spatial: int, temporal: int) -> float | None:
         """What a layer by itself may cost as its sender says; None: it doesn't."""
@@ -173,6 +180,12 @@ class RateBook:
         if not layers:
             return self._guessed(spatial, mode)
         found = []
+        began = self._began.get(spatial)
+        if self._measured_at is not None and began is not None and self._measured_at - began < SETTLED_NS:
+            # Not all of its layers were heard yet; what was says too little to choose by.
+            guessed = self._guessed(spatial, mode)
+            if len(guessed) > max(layers) + 1:
+                return guessed
         alone = self._simulcast or mode.simulcast or mode.key  # layers below are not needed, or in keyframes only
         for temporal in range(max(layers) + 1):
             bps, frames = 0.0, 0.0
