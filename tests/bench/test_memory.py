@@ -26,7 +26,7 @@ def test_what_is_added_is_in_the_report_and_what_is_removed_is_not():
     plane = Plane(max_transports=16, max_streams=64)
     empty = memory_report(plane)
     sizes = empty["sizes"]
-    assert empty["transports"] == {"count": 0, "structs": 0, "srtp_windows": 0, "feedback": 0}
+    assert empty["transports"] == {"count": 0, "structs": 0, "srtp_windows": 0, "feedback": 0, "pacers": 0}
     transport = plane.add_transport(srtp=True)
     producer = plane.add_producer(
         transport, ProducerParams("video", (CODEC,), (EncodingParams(ssrc=1), EncodingParams(ssrc=2)), mid="0")
