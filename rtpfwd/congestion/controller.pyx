@@ -28,7 +28,7 @@ cdef double FULL = 0.85             # of the estimate in use: more of it could b
 cdef double REPORT_GROWTH = 1.08    # a second, from receiver reports without loss
 cdef double REFUSED = 1.5            # times the estimate: a full link that carries less than this has not changed
 cdef double RTT_WEIGHT = 0.125
-cdef double PACING = 1.5            # times the estimate
+cdef double PACING = 1.1            # times the estimate: at 1.5 the keyframe of each step up fills the queue and is undone
 
 cdef enum:
     MS = 1000000

@@ -1,11 +1,12 @@
 """Senders at their estimate, one seeded link, receivers with our own feedback writer: a closed loop in virtual time.
 
-A sender makes frames 30 times a second, as large as its rate asks, and paces them in turns of 5 ms; probes go out
-beside them. Nothing here reads a clock.
+A sender makes frames about 30 times a second, of about the size that its rate asks, and paces them in turns of 5 ms;
+probes go out beside them. Nothing here reads a clock.
 """
 
 from __future__ import annotations
 
+import random
 import statistics
 from collections import deque
 from dataclasses import dataclass, field
@@ -44,6 +45,7 @@ class Flow:
 
     gcc: Gcc
     begins: int
+    random: random.Random
     back: Link[bytes]
     writer: FeedbackWriting = field(default_factory=FeedbackWriting)
     seq: int = 65000
@@ -103,6 +105,7 @@ def run(scenario: Scenario, seed: int) -> Outcome:
         Flow(
             Gcc(start_bps=scenario.start_bps, now=int(begins * SECOND)),
             int(begins * SECOND),
+            random.Random(seed * 100 + index),
             Link(back, seed=seed + 1 + index),
             next_frame=int(begins * SECOND) + (seed * 7 + index * 13) % 30 * MS,
         )
@@ -177,11 +180,11 @@ def _send(scenario: Scenario, flow: Flow, index: int, link: Link[tuple[int, int,
     if scenario.layers:
         rate = max((layer for layer in scenario.layers if layer <= estimate), default=scenario.layers[0])
     while now >= flow.next_frame:
-        left = int(rate * FRAME / 8 / SECOND)
+        left = int(rate * FRAME / 8 / SECOND * flow.random.uniform(0.8, 1.2))
         while left > 0:
             flow.backlog.append(max(60, min(PACKET, left)))
             left -= PACKET
-        flow.next_frame += FRAME
+        flow.next_frame += FRAME + flow.random.randrange(-4 * MS, 4 * MS)
     flow.credit = min(flow.credit + flow.gcc.pacing_bps * TURN / 8 / SECOND, max(PACKET, flow.gcc.pacing_bps // 1600))
     while flow.backlog and flow.credit >= 0:
         size = flow.backlog.popleft()
