@@ -9,9 +9,12 @@ from rtpfwd.types cimport PacketView
 cdef enum:
     ENCODINGS = 16              # as many as a producer has at most
 
-cdef struct Heard:              # of one encoding since the last reset
+cdef struct Heard:              # of one encoding
+    # What outlives a reset: a late keyframe is no better after one.
+    uint32_t ssrc
+    int64_t newest              # highest extended sequence number of this SSRC
+    # Since the last reset.
     int64_t at                  # ns when its newest packet arrived; 0: none did
-    int64_t newest              # highest extended sequence number
     int top_temporal            # highest temporal layer that it showed
 
 cdef class Simulcast(Selector):

@@ -23,7 +23,11 @@ cdef class Simulcast(Selector):
     """See docs/layers.md."""
 
     def __init__(self, *, bint video):
+        cdef int index
         Selector.__init__(self, video=video)
+        for index in range(ENCODINGS):
+            self.heard[index].ssrc = 0
+            self.heard[index].newest = -1
         self.reset()
 
     cdef void reset(self) noexcept nogil:
@@ -39,7 +43,6 @@ cdef class Simulcast(Selector):
         self.levels.count = 0
         for index in range(ENCODINGS):
             self.heard[index].at = 0
-            self.heard[index].newest = -1
             self.heard[index].top_temporal = 0
 
     cdef Verdict select(self, const PacketView* view) noexcept nogil:
@@ -51,12 +54,13 @@ cdef class Simulcast(Selector):
         if encoding >= ENCODINGS:
             return DROP
         heard = &self.heard[encoding]
-        is_newest = view.ext_seq > heard.newest
+        is_newest = view.ext_seq > heard.newest or view.ssrc != heard.ssrc
         heard.at = self.now = view.arrived
         heard.top_temporal = max(heard.top_temporal, temporal)
         self.count = max(self.count, encoding + 1)
         if is_newest:
             heard.newest = view.ext_seq
+            heard.ssrc = view.ssrc
         if encoding == self.flowing:
             self.missed = 0
             if is_newest and (view.is_frame_start or view.is_keyframe):

@@ -9,7 +9,9 @@ from rtpfwd.types cimport MAX_SPATIAL, PacketView, Verdict
 cdef class Svc(Selector):
     cdef bint flowing
     cdef int64_t now            # ns of the newest packet
-    cdef int64_t newest         # highest extended sequence number seen
+    # What outlives a reset: a late keyframe is no better after one.
+    cdef uint32_t ssrc
+    cdef int64_t newest         # highest extended sequence number of this SSRC
     # The newest picture: the frames of all spatial layers at one timestamp.
     cdef uint32_t timestamp
     cdef uint32_t pictures      # seen since the last reset, and so the number of the newest

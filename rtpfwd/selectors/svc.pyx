@@ -25,13 +25,14 @@ cdef class Svc(Selector):
 
     def __init__(self, *, bint video):
         Selector.__init__(self, video=video)
+        self.ssrc = 0
+        self.newest = -1
         self.reset()
 
     cdef void reset(self) noexcept nogil:
         cdef int index
         Selector.reset(self)
         self.flowing = False
-        self.newest = -1
         self.pictures = 0
         self.is_key = False
         self.top = -1
@@ -53,7 +54,7 @@ cdef class Svc(Selector):
         if view.encoding != 0:
             return DROP
         self.now = view.arrived
-        if view.ext_seq > self.newest:
+        if view.ext_seq > self.newest or view.ssrc != self.ssrc:
             self.see(view, spatial, temporal)
         level = level_at(&self.levels, view.ext_seq)
         if level == NULL or not level.lowest <= spatial <= level.spatial or temporal > level.temporal:
@@ -79,9 +80,10 @@ cdef class Svc(Selector):
     cdef void see(self, const PacketView* view, int spatial, int temporal) noexcept nogil:
         """The newest packet so far: what changes, changes here."""
         cdef bint is_new        # to this layer in this picture
-        cdef bint begins = self.newest < 0 or view.timestamp != self.timestamp
+        cdef bint begins = self.pictures == 0 or view.timestamp != self.timestamp or view.ssrc != self.ssrc
         cdef int index
         self.newest = view.ext_seq
+        self.ssrc = view.ssrc
         if begins:
             self.timestamp = view.timestamp
             self.pictures += 1
