@@ -207,7 +207,10 @@ cdef inline int _forward(
         return DROP_UNKNOWN_PAYLOAD_TYPE
     verdict = (<Selector>c.selector).select(view)
     if verdict == DROP:
-        _pass_over(c, view)
+        if view.ext_seq < c.rewriter.newest and c.producer.video:
+            _fill_gap(s, c, run, view, payload_type, now, counted)
+        else:
+            _pass_over(c, view)
         return DROP_SELECTOR
     if run.paced and pacer_is_full(c.transport, view.is_frame_start):
         # Whole frames: without this one nothing is worth sending until the next that stands alone.
@@ -251,6 +254,36 @@ cdef inline int _forward(
         counted.bytes += header_size + view.payload_size
         counted.octets += view.payload_size
     return max(reason, 0)
+
+
+cdef void _fill_gap(
+    PlaneState* s, Consumer* c, MediaRun* run, const PacketView* view, uint8_t payload_type, int64_t now, Counted* counted
+) noexcept nogil:
+    """A packet that is not wanted, behind others that went out: a number was kept for it, which can't be closed up any more.
+
+    The viewer would ask for it in vain, and wait. RTP padding alone (RFC 3550 section 5.1) says that there was nothing.
+    """
+    cdef Rewritten numbers
+    cdef HeaderMarks marks
+    cdef uint8_t* out
+    cdef int header_size
+    if rewriter_forward(&c.rewriter, view, False, now, &numbers):
+        return              # nothing was kept: it is from before the last switch, or there already
+    out = out_slot(s)
+    if out == NULL:
+        return
+    header_size = rtp_write_header(
+        &c.plan, view, payload_type, numbers.seq, numbers.timestamp, c.stream.ssrc, now, out,
+        DATAGRAM_SIZE - SRTP_TRAILER - 1, &marks,
+    )
+    if header_size < 0:
+        return
+    out[0] |= 0x20          # the padding bit
+    out[1] &= 0x7F          # and no marker: it ends no frame
+    out[header_size] = 1    # bytes of padding
+    if out_commit_media(s, run, header_size, out + header_size, 1, &marks) == 0:
+        counted.packets += 1
+        counted.bytes += header_size
 
 
 cdef void _level(PlaneState* s, int32_t first) noexcept nogil:

@@ -164,3 +164,31 @@ def test_what_ends_a_picture_cut_short_has_the_marker_whenever_it_is_sent(profil
     world.send(viewer, nack(9, 0x2000, *(packet.seq for packet in sent)))
     again = [packet for packet in viewer.rtp if packet.ssrc == 0x2001]
     assert [(packet.marker, packet.payload[2:]) for packet in again] == [(True, packet.payload) for packet in sent]
+
+
+@each_profile
+def test_what_is_dropped_late_leaves_no_gap_to_wait_for(profile: SrtpProfile | None) -> None:
+    """Lost on the way to us, repaired, and of a layer that the viewer does not get: its number was kept for it."""
+    world = World()
+    publisher, viewer, other = world.end(1, profile), world.end(2, profile), world.end(3, profile)
+    producer = world.video(publisher)
+    consumer = world.watch(viewer, producer, selector="simulcast")
+    world.watch(other, producer)
+    world.plane.set_target(consumer, 0, 0, world.now)
+    packets = {
+        seq: rtp(seq, vp8(seq, seq // 2, key=seq == 2, temporal=seq % 2), ssrc=0x1000, marker=True)
+        for seq in range(2, 12)
+    }
+    for seq in (2, 3, 4, 6, 5, 7, 8):
+        world.send(publisher, packets[seq])
+        world.advance(33)
+    sent = [packet for packet in viewer.rtp if packet.ssrc == 0x2000]
+    first = sent[0].seq
+    # 3 and 7 were closed up; 5 came late.
+    assert [(packet.seq - first, packet.padding, packet.marker) for packet in sent] == [
+        (0, 0, True), (1, 0, True), (3, 0, True), (2, 1, False), (4, 0, True),
+    ]  # fmt: skip
+    assert sent[3].payload == b""
+    assert [packet.timestamp for packet in sent] == [seq * 3000 for seq in (2, 4, 6, 5, 8)]
+    assert len(other.rtp) == 7
+    assert not any(packet.padding for packet in other.rtp)
