@@ -28,17 +28,21 @@ cdef inline uint8_t _rtx_payload_type(const Consumer* c) noexcept nogil:
 
 
 cdef inline bint _carries(const Consumer* c) noexcept nogil:
-    # The viewer must be able to tell us about the packet, and know the stream.
+    # The viewer must be able to tell us about the packet, and know the stream. A paused one will do: how else should we find out
+    # that there is room for it?
     return (
-        c.producer.video and not c.paused and c.stream.rtx_ssrc != 0 and c.stream.packets != 0
+        c.producer.video and c.stream.rtx_ssrc != 0 and c.stream.packets != 0
         and c.plan.transport_cc_id != 0 and _rtx_payload_type(c) != NO_PAYLOAD_TYPE)
 
 
 cdef Consumer* _carrier(const Transport* t) noexcept nogil:
     cdef Consumer* c = t.consumers
-    while c != NULL and not _carries(c):
+    cdef Consumer* paused = NULL
+    while c != NULL and (c.paused or not _carries(c)):
+        if _carries(c):
+            paused = c
         c = c.next_of_transport
-    return c
+    return c if c != NULL else paused
 
 
 cdef bint padding_possible(const Transport* t) noexcept nogil:

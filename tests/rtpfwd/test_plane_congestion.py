@@ -218,6 +218,22 @@ def test_a_probe_of_a_stream_that_is_not_kept_is_padding() -> None:
     assert path.plane.counters()["probe_packets"] > 0
 
 
+def test_a_viewer_whose_video_is_all_paused_is_probed_still() -> None:
+    path = Path(GCC)
+    path.frame(keyframe=True)
+    path.advance(50)
+    path.listen(path.viewer)
+    path.plane.pause_consumer(path.consumer)
+    path.plane.set_wanted(path.viewer.handle, 3_000_000, path.world.now)
+    for seq in range(50):
+        since = len(path.log)
+        path.audio(seq)
+        path.advance(20)
+        path.acknowledge(since=since)
+    assert path.plane.counters()["probe_packets"] > 0
+    assert figures(path).estimate_bps > 1_000_000
+
+
 def test_without_rtx_nothing_is_probed() -> None:
     path = Path(GCC, rtx_ssrc=None)
     path.plane.set_wanted(path.viewer.handle, 3_000_000, path.world.now)
