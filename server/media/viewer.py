@@ -62,6 +62,7 @@ class Viewer:
         self._allocator = Allocator(shelf, choices(Role.LAYERS), self._log, media.id)
         self._estimator: Estimator | None = None
         self._watching = False
+        self._trial = pure.Trial()
         self._dirty = True
         self._versions: tuple[object, ...] = ()
         self._wanted_bps = 0
@@ -249,6 +250,9 @@ class Viewer:
             ],
             self.budget_bps,
         )
+        trying = self._trial.on(now)
+        if trying:
+            asked = pure.let_try(asked)
         given = self._allocator.allocate(AllocationRequest(self.media.id, self.budget_bps, now, asked))
         # What is given up goes first, so that what comes new finds the room.
         pairs = zip(running, asked, strict=True)
@@ -256,7 +260,11 @@ class Viewer:
             self._apply(consumer, each, given[consumer.id], now)
         spent = sum(allocation.option.bps for allocation in given.values() if allocation.option is not None)
         left = self.budget_bps - spent
-        self.satisfied = all(a.option is not None and a.reason in FULL for a in given.values())
+        if not spent:
+            self._trial.starve(now)
+        elif not trying or left >= 0:
+            self._trial.succeed()
+        self.satisfied = not trying and all(a.option is not None and a.reason in FULL for a in given.values())
         self.needs = {
             each.consumer_id: pure.needed(each, given[each.consumer_id].option, left, self.budget_bps) for each in asked
         }

@@ -12,6 +12,8 @@ from server.policy.protocols import LayerOption, Wish
 REPAIR_SHARE = 1.2  # of the loss is kept back: retransmissions are lost too
 MOST_REPAIR = 0.15  # of the estimate
 HOPELESS = 0.5  # of its smallest option is not enough for any picture
+FIRST_WAIT_NS, LONGEST_WAIT_NS = 4_000_000_000, 32_000_000_000  # until what is held is tried again
+TRIAL_NS = 3_000_000_000
 SOON = 1.3  # times the budget: what may be affordable in a moment
 WANTED_ROOM = 1.2  # times what could be used
 
@@ -58,6 +60,46 @@ def let_pause(wishes: Sequence[Wish], budget: int) -> tuple[Wish, ...]:
     if len(wishes) == 1 and floors * HOPELESS <= budget:
         return (replace(wishes[0], pausable=False),)
     return tuple(wishes)
+
+
+def let_try(wishes: Sequence[Wish]) -> tuple[Wish, ...]:
+    """With one that can't be paused: what is tried already, else the cheapest of those that count most."""
+
+    def rank(each: Wish) -> tuple[bool, bool, int, int]:
+        return each.target is None, each.hidden, -each.priority, min(option.bps for option in each.options)
+
+    first = min(wishes, key=rank)
+    return tuple(replace(each, pausable=False) if each is first else each for each in wishes)
+
+
+class Trial:
+    """A path that carries no video tells nothing about itself: what is held for good is tried again now and then.
+
+    For TRIAL_NS one smallest layer flows; when that was not enough to change anything, the next wait is twice as long.
+    """
+
+    def __init__(self) -> None:
+        self._wait = FIRST_WAIT_NS
+        self._starved: int | None = None  # since when nothing flows
+        self._until: int | None = None  # the end of the trial that is on
+
+    def on(self, now: int) -> bool:
+        """Whether something is to be tried now."""
+        if self._until is not None and now >= self._until:
+            self._until, self._wait = None, min(2 * self._wait, LONGEST_WAIT_NS)
+            self._starved = now
+        if self._until is None and self._starved is not None and now - self._starved >= self._wait:
+            self._until = now + TRIAL_NS
+        return self._until is not None
+
+    def starve(self, now: int) -> None:
+        """Nothing flows, for want of bandwidth."""
+        if self._starved is None and self._until is None:
+            self._starved = now
+
+    def succeed(self) -> None:
+        """There is room for something."""
+        self._until, self._starved, self._wait = None, None, FIRST_WAIT_NS
 
 
 def video_budget(estimate: int, audio: int, loss: float) -> int:

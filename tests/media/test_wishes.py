@@ -11,6 +11,7 @@ from server.media.consumer import MOST_TEMPORAL
 from server.policy.protocols import LayerOption, Wish
 
 SMALL, MIDDLE, LARGE = LayerOption(0, 0, 150_000), LayerOption(1, 0, 400_000), LayerOption(2, 0, 1_500_000)
+SECOND = 1_000_000_000
 ALL = (SMALL, MIDDLE, LARGE)
 
 
@@ -31,6 +32,26 @@ def wish(name: str, options=ALL, **more) -> Wish:
 )
 def test_who_may_be_paused(wishes, budget, pausable):
     assert [each.pausable for each in pure.let_pause(wishes, budget)] == pausable
+
+
+def test_what_is_held_is_tried_again_and_less_and_less_often():
+    trial = pure.Trial()
+    tried, before = [], False
+    for now in range(0, 200 * SECOND, SECOND // 2):
+        trial.starve(now)
+        if trial.on(now) and not before:
+            tried.append(now // SECOND)
+        before = trial.on(now)
+    assert tried == [4, 15, 34, 69, 104, 139, 174]
+    trial.succeed()
+    trial.starve(200 * SECOND)
+    assert not trial.on(203 * SECOND)
+    assert trial.on(204 * SECOND)
+
+
+def test_the_cheapest_of_what_counts_most_is_tried():
+    wishes = [wish("a", hidden=True, priority=9), wish("b"), wish("c", (MIDDLE,), priority=2), wish("d", priority=2)]
+    assert [each.pausable for each in pure.let_try(wishes)] == [True, True, True, False]
 
 
 @given(st.integers(0, 10_000_000), st.integers(0, 500_000), st.floats(-1, 1))
