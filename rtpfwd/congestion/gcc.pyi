@@ -8,10 +8,8 @@ from typing import Any
 CAUSES: tuple[str, ...]  # by CongestionCause
 
 class Gcc:
-    def __init__(
-        self, *, start_bps: int = 600_000, min_bps: int = 30_000, max_bps: int = 100_000_000, now: int = 0
-    ) -> None:
-        """ValueError unless 0 < min <= start <= max."""
+    def __init__(self, *, start_bps: int = 600_000, min_bps: int = 30_000, max_bps: int = ..., now: int = 0) -> None:
+        """max_bps: 100 Mbit/s. ValueError unless 0 < min <= start <= max."""
 
     def configure(self, *, start_bps: int, min_bps: int, max_bps: int, now: int) -> None:
         """New limits. The estimate stays where it is within them."""

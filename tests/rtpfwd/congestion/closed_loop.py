@@ -207,9 +207,7 @@ def _send_probe(flow: Flow, index: int, link: Link[tuple[int, int, int, int]], n
     flow.probe = (number, bps, size_left, packets_left) if size_left > 0 or packets_left > 0 else None
 
 
-def _launch(
-    flow: Flow, index: int, size: int, probe: int, link: Link[tuple[int, int, int, int]], now: int
-) -> None:
+def _launch(flow: Flow, index: int, size: int, probe: int, link: Link[tuple[int, int, int, int]], now: int) -> None:
     flow.gcc.sent(flow.seq, size, probe, now)
     flow.sent_bytes.append((now, size))
     link.send((index, flow.seq, size, now), size, now)

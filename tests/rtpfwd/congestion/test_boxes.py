@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from rtpfwd.congestion.boxes import Acked, Log, Loss, Probing, Queue, Quiet, Rates
@@ -195,7 +197,7 @@ def test_probing_goes_on_while_more_is_wanted_but_not_into_a_queue() -> None:
         probing.tick(600_000, turn % 20 == 0, turn * 10 * MS)
         if probing.take(turn * 10 * MS):
             times.append(turn / 100)
-    gaps = [later - sooner for sooner, later in zip(times, times[1:], strict=False)]
+    gaps = [later - sooner for sooner, later in itertools.pairwise(times)]
     assert 5 <= len(times) <= 12
     assert all(1.9 <= gap <= 4.3 for gap in gaps)
 
