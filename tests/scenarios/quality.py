@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from server.testing.netem import SECOND
 from server.testing.sim import scenario
-from server.testing.sim.call import BEGINNING, Call, Sample, Visitor
+from server.testing.sim.call import BEGINNING, Call
+from server.testing.sim.cast import Sample, Visitor
 from server.testing.sim.player import AudioPlayer, VideoPlayer, watch
 from server.testing.sim.results import fps
 

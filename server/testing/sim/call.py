@@ -10,106 +10,27 @@ from __future__ import annotations
 import gc
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 from server.media.adaptation_settings import AdaptationSettings
-from server.media.consumer import Consumer
 from server.media.events import MediaEvent, ProducerEncodingsWanted
-from server.media.producer import Producer
-from server.media.webrtc_transport import WebRtcTransport
 from server.policy.registry import DEFAULTS, Registry, Role, standard_registry
-from server.rtc import uris
 from server.rtc.address import Address
-from server.rtc.parameters import (
-    RtcpFeedback,
-    RtcpParameters,
-    RtpCodecParameters,
-    RtpEncodingParameters,
-    RtpHeaderExtensionParameters,
-    RtpParameters,
-    RtxParameters,
-)
 from server.testing.netem import MS, SECOND, Link, LinkConfig, rate_trace
 from server.testing.sim.browser import OVERHEAD, Browser
+from server.testing.sim.cast import Parcel, Publication, Sample, View, Visitor
 from server.testing.sim.node import Node
+from server.testing.sim.offers import audio_parameters, new_stream, video_parameters
 from server.testing.sim.player import AudioPlayer, VideoPlayer
 from server.testing.sim.scenario import Change, LinkSpec, Scenario, VisitorSpec, trace
-from server.testing.sim.sources import (
-    CAMERA,
-    LEVEL_ID,
-    MID_ID,
-    REPAIRED_RID_ID,
-    RID_ID,
-    SCREEN,
-    TRANSPORT_CC_ID,
-    Camera,
-    Encoder,
-    Encoding,
-    Microphone,
-    SendStream,
-)
+from server.testing.sim.sources import CAMERA, SCREEN, Camera, Encoder, Microphone
 
 SERVER = Address("udp", "192.0.2.1", 40000)
 BEGINNING = 1000 * SECOND  # a clock that has run for a while, as real ones have
 SAMPLE = SECOND // 2
 _TURNS = 3  # how often a node's turn may call for another at the same instant
-_VIDEO_TYPE, _RTX_TYPE, _AUDIO_TYPE = 96, 97, 109
 _MOST_UPLINK = 6_000_000  # bit/s that a browser ever believes in
-
-Parcel = tuple["Visitor", bytes]
-
-
-@dataclass(slots=True)
-class View:
-    """One source at one viewer."""
-
-    source: str  # "anna's camera"
-    kind: str  # camera, screen or microphone
-    consumer: Consumer
-    player: VideoPlayer | AudioPlayer
-    since: int
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """Of one visitor, over the half second before `at`."""
-
-    at: int
-    capacity_bps: int | None  # of its link now; None: unlimited
-    estimate_bps: int  # the node's; 0: it makes none
-    received_bps: int  # with IP and UDP headers
-    offered_bps: int  # what was sent to its link, with what others behind it were sent
-    waited_ns: int  # mean, of what passed its link, for others who share it too
-    dropped: float  # share of what was sent to the link that its queue had no room for
-    heights: tuple[int, ...]  # of the pictures shown last, by view; 0: none yet
-
-
-@dataclass(slots=True)
-class Visitor:
-    """One browser, its transport and its links."""
-
-    spec: VisitorSpec
-    browser: Browser
-    transport: WebRtcTransport
-    address: Address
-    up: Link[Parcel]
-    down: Link[Parcel]
-    joined: int
-    due: int = 0  # when the browser wants its turn; 0: it was touched since
-    views: list[View] = field(default_factory=list)
-    samples: list[Sample] = field(default_factory=list)
-    before: tuple[int, int, int, int, int] = (0, 0, 0, 0, 0)  # counters at the last sample
-
-
-@dataclass(slots=True)
-class Publication:
-    """One source of a visitor."""
-
-    owner: Visitor
-    kind: str
-    producer: Producer
-    camera: Camera | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +89,7 @@ class Call:
                     progress((self.now - BEGINNING) / SECOND)
                     tell += SECOND
                 self.now = min(end, max(self.now + MS, -(-self._next_timeout() // MS) * MS))
+            self._turn()
         finally:
             if collecting:
                 gc.enable()
@@ -328,12 +250,10 @@ class Call:
     def _publish(self, visitor: Visitor, kind: str, mid: int, rng: random.Random) -> None:
         """Produce a source, and let everybody who is there watch it."""
         encodings = CAMERA if kind == "camera" else SCREEN if kind == "screen" else ()
-        streams = [_stream(rng, mid=str(mid), rid=encoding.rid, video=True) for encoding in encodings] or [
-            _stream(rng, mid=str(mid), rid="", video=False)
+        streams = [new_stream(rng, mid=str(mid), rid=encoding.rid, video=True) for encoding in encodings] or [
+            new_stream(rng, mid=str(mid), rid="", video=False)
         ]
-        parameters = (
-            _video_parameters(str(mid), encodings, streams) if encodings else _audio_parameters(mid, streams[0])
-        )
+        parameters = video_parameters(str(mid), encodings, streams) if encodings else audio_parameters(mid, streams[0])
         producer = self.node.commands.produce(
             visitor.transport.id,
             f"{visitor.spec.name}-{kind}",
@@ -442,71 +362,3 @@ def _want(publication: Publication, wanted: tuple[bool, ...]) -> None:
         for encoder, active in zip(publication.camera.encoders, wanted, strict=True):
             encoder.set_active(active=active)
         publication.owner.browser.share_rate()
-
-
-def _stream(rng: random.Random, *, mid: str, rid: str, video: bool) -> SendStream:
-    ssrc = rng.randrange(1, 1 << 30) * 2
-    return SendStream(
-        rng,
-        ssrc=ssrc,
-        payload_type=_VIDEO_TYPE if video else _AUDIO_TYPE,
-        mid=mid,
-        rid=rid,
-        rtx_ssrc=ssrc + 1 if video else 0,
-        rtx_payload_type=_RTX_TYPE,
-        video=video,
-    )
-
-
-def _video_parameters(mid: str, encodings: tuple[Encoding, ...], streams: list[SendStream]) -> RtpParameters:
-    """As mediasoup-client states a VP8 simulcast source: by RID, without SSRCs."""
-    feedback = (
-        RtcpFeedback("nack"),
-        RtcpFeedback("nack", "pli"),
-        RtcpFeedback("ccm", "fir"),
-        RtcpFeedback("transport-cc"),
-        RtcpFeedback("goog-remb"),
-    )
-    layers = {encoding.temporal_layers for encoding in encodings}
-    return RtpParameters(
-        mid=mid,
-        codecs=(
-            RtpCodecParameters("video/VP8", _VIDEO_TYPE, 90_000, rtcp_feedback=feedback),
-            RtpCodecParameters("video/rtx", _RTX_TYPE, 90_000, parameters={"apt": _VIDEO_TYPE}),
-        ),
-        header_extensions=(
-            RtpHeaderExtensionParameters(uris.MID, MID_ID),
-            RtpHeaderExtensionParameters(uris.RID, RID_ID),
-            RtpHeaderExtensionParameters(uris.REPAIRED_RID, REPAIRED_RID_ID),
-            RtpHeaderExtensionParameters(uris.TRANSPORT_CC, TRANSPORT_CC_ID),
-        ),
-        encodings=tuple(
-            RtpEncodingParameters(
-                rid=encoding.rid or None,
-                ssrc=None if encoding.rid else stream.ssrc,
-                rtx=None if encoding.rid else RtxParameters(stream.rtx_ssrc),
-                scalability_mode="L1T3" if 3 in layers else "L1T1",
-                max_bitrate=encoding.max_bps,
-            )
-            for encoding, stream in zip(encodings, streams, strict=True)
-        ),
-        rtcp=RtcpParameters(cname="sim"),
-    )
-
-
-def _audio_parameters(mid: int, stream: SendStream) -> RtpParameters:
-    return RtpParameters(
-        mid=str(mid),
-        codecs=(
-            RtpCodecParameters(
-                "audio/opus", _AUDIO_TYPE, 48_000, channels=2, rtcp_feedback=(RtcpFeedback("transport-cc"),)
-            ),
-        ),
-        header_extensions=(
-            RtpHeaderExtensionParameters(uris.MID, MID_ID),
-            RtpHeaderExtensionParameters(uris.AUDIO_LEVEL, LEVEL_ID),
-            RtpHeaderExtensionParameters(uris.TRANSPORT_CC, TRANSPORT_CC_ID),
-        ),
-        encodings=(RtpEncodingParameters(ssrc=stream.ssrc),),
-        rtcp=RtcpParameters(cname="sim"),
-    )

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from server.testing.netem import SECOND
-from server.testing.sim.call import BEGINNING, Call, View, Visitor
+from server.testing.sim.call import BEGINNING, Call
+from server.testing.sim.cast import View, Visitor
 from server.testing.sim.player import AudioPlayer, Shown, VideoPlayer, watch
 
 VERSION = 1
