@@ -18,6 +18,7 @@ from server.media.policies import Choice
 from server.media.producer import Producer
 from server.media.router import Router
 from server.media.transport import Transport
+from server.media.viewer import Viewer
 from server.media.webrtc_transport import WebRtcTransport
 from server.policy.decisions import Decision
 from server.policy.registry import Role
@@ -232,6 +233,10 @@ class Commands:
             self._core.adaptation.keyframe_requested(consumer, now)
 
     # ---- policies ----
+
+    def viewer(self, transport_id: str) -> Viewer | None:
+        """What adaptation knows of a transport that has consumers."""
+        return self._core.adaptation.viewers.get(transport_id)
 
     def set_policy(
         self, kind: EntityKind, entity_id: str, role: Role, choice: Choice | None, now: int

@@ -65,7 +65,7 @@ class Viewer:
         self._trial = pure.Trial()
         self._dirty = True
         self._versions: tuple[object, ...] = ()
-        self._wanted_bps = 0
+        self.wanted_bps = 0
         self._logged = (0, "")  # estimate and cause
 
     # ---- what it goes by ----
@@ -314,6 +314,6 @@ class Viewer:
         if not self.controlled:
             return
         wanted = round(pure.WANTED_ROOM * (video + self._audio()))
-        if abs(wanted - self._wanted_bps) > 0.05 * self._wanted_bps:
-            self._wanted_bps = wanted
+        if abs(wanted - self.wanted_bps) > 0.05 * self.wanted_bps:
+            self.wanted_bps = wanted
             self.media.plane.set_wanted(self.media.handle, wanted, now)

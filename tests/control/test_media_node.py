@@ -219,6 +219,39 @@ REFUSALS = [
     ("set_preferred_layers", pb.SetPreferredLayersRequest(consumer_id="x"), ErrorCode.NOT_FOUND, "consumer"),
     ("set_priority", pb.SetPriorityRequest(consumer_id="x", priority=1), ErrorCode.NOT_FOUND, "consumer"),
     ("request_key_frame", pb.RequestKeyFrameRequest(consumer_id="x"), ErrorCode.NOT_FOUND, "consumer"),
+    ("set_view", pb.SetViewRequest(consumer_id="x"), ErrorCode.NOT_FOUND, "consumer"),
+    (
+        "set_policy",
+        pb.SetPolicyRequest(kind=pb.ROUTER, id="room", role=pb.LAYER_ALLOCATOR, name="fairest"),
+        ErrorCode.NOT_FOUND,
+        "speaker_first",
+    ),
+    (
+        "set_policy",
+        pb.SetPolicyRequest(kind=pb.TRANSPORT, id="anna", role=pb.SPEAKER_DETECTOR, name="loudest"),
+        ErrorCode.INVALID_ARGUMENT,
+        "router",
+    ),
+    (
+        "set_policy",
+        pb.SetPolicyRequest(kind=pb.TRANSPORT, id="anna", role=pb.LAYER_ALLOCATOR, shadow="fair"),
+        ErrorCode.INVALID_ARGUMENT,
+        "name",
+    ),
+    (
+        "set_policy",
+        pb.SetPolicyRequest(kind=pb.TRANSPORT, id="anna", role=pb.CONGESTION_CONTROLLER, name="nada", shadow="gcc"),
+        ErrorCode.INVALID_ARGUMENT,
+        "shadow",
+    ),
+    ("set_policy", pb.SetPolicyRequest(kind=pb.ROUTER, id="room"), ErrorCode.INVALID_ARGUMENT, "role"),
+    (
+        "set_policy",
+        pb.SetPolicyRequest(kind=pb.ROUTER, id="x", role=pb.LAYER_ALLOCATOR),
+        ErrorCode.NOT_FOUND,
+        "router",
+    ),
+    ("get_decisions", pb.GetDecisionsRequest(transport_id="x"), ErrorCode.NOT_FOUND, "transport"),
     ("close", pb.CloseRequest(kind=pb.TRANSPORT, id="x"), ErrorCode.NOT_FOUND, "transport"),
     ("get_stats", pb.GetStatsRequest(kind=pb.ROUTER, id="x"), ErrorCode.NOT_FOUND, "router"),
     ("dump", pb.DumpRequest(kind=pb.PRODUCER, id="x"), ErrorCode.NOT_FOUND, "producer"),
@@ -251,6 +284,52 @@ async def test_refusals(node, method, request_, code, text):
     assert text in refused.value.message
     info = await node.get_node_info(pb.GetNodeInfoRequest())
     assert (info.routers, info.transports, info.producers, info.consumers) == (1, 3, 1, 0)
+
+
+async def test_how_a_viewer_shows_a_picture_is_remembered(node):
+    room = await call(node)
+    await node.consume(watch_camera(room, id="view"))
+    await node.set_view(pb.SetViewRequest(consumer_id="view", width=320, height=180, hidden=True))
+    shown = json.loads((await node.dump(pb.DumpRequest(kind=pb.CONSUMER, id="view"))).json)
+    assert (shown["tile"], shown["hidden"]) == ([320, 180], True)
+    with pytest.raises(NodeError, match="width") as refused:
+        await node.set_view(pb.SetViewRequest(consumer_id="view", width=1 << 20))
+    assert refused.value.code is ErrorCode.INVALID_ARGUMENT
+
+
+async def test_policies_are_swapped_and_asked_for(node):
+    room = await call(node)
+    await node.consume(watch_camera(room, id="view"))
+    ask = pb.SetPolicyRequest(kind=pb.TRANSPORT, id="bert", role=pb.LAYER_ALLOCATOR)
+    before = await node.set_policy(ask)
+    assert (before.name, before.shadow) == ("speaker_first", "")
+    assert {"fair", "priority", "marginal"} <= set(before.available)
+    of_room = pb.SetPolicyRequest(kind=pb.ROUTER, id="room", role=pb.LAYER_ALLOCATOR, name="fair", shadow="marginal")
+    assert await node.set_policy(of_room) == pb.PolicyInfo(name="fair", shadow="marginal", available=before.available)
+    assert (await node.set_policy(ask)).name == "fair"
+    # One that comes later has what its room has.
+    await send_transport(node, "carol")
+    later = pb.SetPolicyRequest(kind=pb.TRANSPORT, id="carol", role=pb.LAYER_ALLOCATOR)
+    assert (await node.set_policy(later)).name == "fair"
+    speakers = pb.SetPolicyRequest(kind=pb.ROUTER, id="room", role=pb.SPEAKER_DETECTOR, name="loudest")
+    assert (await node.set_policy(speakers)).name == "loudest"
+
+
+async def test_decisions_say_when_what_and_why(node):
+    room = await call(node)
+    await node.consume(watch_camera(room, id="view"))
+    await node.set_policy(pb.SetPolicyRequest(kind=pb.TRANSPORT, id="bert", role=pb.LAYER_ALLOCATOR, name="fair"))
+    await node.request_key_frame(pb.RequestKeyFrameRequest(consumer_id="view"))
+    reply = await node.get_decisions(pb.GetDecisionsRequest(transport_id="bert"))
+    told = {(d.what, d.subject, getattr(d, "from"), d.to) for d in reply.decisions}
+    assert ("policy", "bert", "speaker_first", "fair") in told
+    assert ("keyframe", "view", "", "") in told
+    stats = await node.get_stats(pb.GetStatsRequest(kind=pb.TRANSPORT, id="bert"))
+    assert all(abs(stats.taken_unix_ms - d.at_unix_ms) < 10_000 for d in reply.decisions)
+    (newest,) = (await node.get_decisions(pb.GetDecisionsRequest(transport_id="bert", most=1))).decisions
+    assert newest == reply.decisions[-1]
+    future = pb.GetDecisionsRequest(transport_id="bert", since_unix_ms=stats.taken_unix_ms + 60_000)
+    assert not (await node.get_decisions(future)).decisions
 
 
 async def test_events_tell_of_every_close_and_pause(node):
