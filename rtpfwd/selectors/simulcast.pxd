@@ -22,6 +22,7 @@ cdef class Simulcast(Selector):
     cdef int wish               # encoding whose keyframe is waited for; -1: none
     cdef int64_t wished         # ns since when it, or another one before it, was
     cdef int aimed              # target.spatial for which `wish` was found
+    cdef int64_t aimed_at       # ns when
     cdef int64_t now            # ns of the newest packet
     cdef int64_t blocked        # ns since when a higher temporal layer than flows is wanted; 0: none is
     cdef uint32_t missed        # frames of the other encodings since the newest packet of the one that flows

@@ -13,6 +13,7 @@ from rtpfwd.types cimport DROP, FORWARD, PacketView, SWITCH, Verdict
 from rtpfwd.selector import register
 
 cdef enum:
+    AIM_NS = 10_000_000         # between two looks at which encodings are heard
     SILENT_NS = 1_000_000_000   # behind the newest packet of any: an encoding that sends nothing
     MISSED_FRAMES = 8           # of each other encoding, with none of the one that flows: it sends nothing either
     WISH_NS = 1_000_000_000     # then any keyframe that leads closer to the wish will do
@@ -39,6 +40,7 @@ cdef class Simulcast(Selector):
         self.blocked = 0
         self.missed = 0
         self.aimed = -1
+        self.aimed_at = 0
         self.count = 0
         self.levels.count = 0
         for index in range(ENCODINGS):
@@ -50,11 +52,12 @@ cdef class Simulcast(Selector):
         cdef int temporal = max(view.layer.temporal, 0)
         cdef Heard* heard
         cdef const Level* level
-        cdef bint is_newest
+        cdef bint is_newest, is_first
         if encoding >= ENCODINGS:
             return DROP
         heard = &self.heard[encoding]
         is_newest = view.ext_seq > heard.newest or view.ssrc != heard.ssrc
+        is_first = heard.at == 0
         heard.at = self.now = view.arrived
         heard.top_temporal = max(heard.top_temporal, temporal)
         self.count = max(self.count, encoding + 1)
@@ -64,8 +67,13 @@ cdef class Simulcast(Selector):
         if encoding == self.flowing:
             self.missed = 0
             if is_newest and (view.is_frame_start or view.is_keyframe):
-                self.aim()
-                self.move(view)
+                if self.now - self.aimed_at >= AIM_NS or self.aimed != self.target.spatial:
+                    self.aim()
+                # Nothing to do, as a rule: all that is wanted flows.
+                if self.wish >= 0 or self.blocked != 0 or self.target.temporal >= 0 or view.is_keyframe:
+                    self.move(view)
+                elif level_newest(&self.levels).temporal != EVERY_LAYER:
+                    self.move(view)
             level = level_at(&self.levels, view.ext_seq)
             if level == NULL or temporal > level.temporal:
                 return DROP
@@ -74,7 +82,8 @@ cdef class Simulcast(Selector):
             return FORWARD
         if is_newest and (view.is_frame_start or view.is_keyframe):
             self.missed += 1
-            self.aim()
+            if self.now - self.aimed_at >= AIM_NS or self.aimed != self.target.spatial or view.is_keyframe or is_first:
+                self.aim()
             # Packets behind this one may be gone already, and could not be sent any more: so not at a late keyframe.
             if view.is_keyframe and self.joins(view):
                 self.join(view)
@@ -96,6 +105,7 @@ cdef class Simulcast(Selector):
             if (index <= target or best < 0) and self.is_heard(index):
                 best = index
         self.aimed = self.target.spatial
+        self.aimed_at = self.now
         if best < 0 or best == self.flowing:
             self.wish = -1
         else:

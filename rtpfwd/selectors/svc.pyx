@@ -132,11 +132,14 @@ cdef class Svc(Selector):
         return True
 
     cdef void begin_key(self, const PacketView* view) noexcept nogil:
-        """A keyframe, from which every layer can be had. Those above are not heard yet: the target counts, not what is there."""
+        """A keyframe, from which every layer can be had. Those above are not heard yet, so only the target counts."""
         cdef int lowest = max(view.layer.spatial, 0)    # it stands alone, so those below are no part of what can be decoded
-        cdef int spatial = max(lowest, self.target.spatial if self.target.spatial >= 0 else EVERY_LAYER)
+        cdef int spatial = self.target.spatial if self.target.spatial >= 0 else EVERY_LAYER
         cdef int temporal = self.target.temporal if self.target.temporal >= 0 else EVERY_LAYER
-        self.is_key = True
+        # Without the lowest layer it may be a keyframe of this layer alone.
+        self.is_key = lowest == 0
+        if lowest > 0:
+            spatial = lowest
         self.missing = self.blocked = 0
         self.alone = 0
         if not self.flowing:
