@@ -49,10 +49,15 @@ def step(scenario: Scenario) -> str:
     return f"| {scenario.name} | {' | '.join(cells)} |"
 
 
+def shares(outcome: Outcome) -> list[float]:
+    """Per cent of the link that each of two flows had."""
+    return [100 * outcome.sent_bps(20, 60, flow) / outcome.scenario.rates[0][1] for flow in (0, 1)]
+
+
 def cost(packets: int, messages: int = 2000) -> float:
-    """ns of one feedback message about so many packets, from Python."""
+    """ns of one feedback message about so many packets, from Python; the median."""
     gcc, writer = Gcc(), FeedbackWriting()
-    spent = 0
+    spent = []
     for message in range(messages):
         for index in range(packets):
             now = (message * packets + index) * 80 * MS // packets
@@ -63,8 +68,8 @@ def cost(packets: int, messages: int = 2000) -> float:
         assert body is not None
         began = time.perf_counter_ns()
         gcc.feedback(body, (message + 1) * 80 * MS + 40 * MS)
-        spent += time.perf_counter_ns() - began
-    return spent / messages
+        spent.append(time.perf_counter_ns() - began)
+    return statistics.median(spent)
 
 
 if __name__ == "__main__":
@@ -78,12 +83,8 @@ if __name__ == "__main__":
     for rate in (600_000, 2_000_000, 5_000_000):
         for begins in (0.0, 5.0):
             shared = Scenario("shared", ((0, rate),), 60, flows=(0.0, begins))
-            smaller = spread(
-                shared, lambda o: min(100 * o.sent_bps(20, 60, i) / o.scenario.rates[0][1] for i in (0, 1)), 0
-            )
-            larger = spread(
-                shared, lambda o: max(100 * o.sent_bps(20, 60, i) / o.scenario.rates[0][1] for i in (0, 1)), 0
-            )
+            smaller = spread(shared, lambda o: min(shares(o)), 0)
+            larger = spread(shared, lambda o: max(shares(o)), 0)
             print(f"| {rate // 1000} kbit/s, second after {begins:.0f} s | {smaller} | {larger} |")
     for packets in (8, 40, 120):
         print(f"{packets} packets a message: {cost(packets):.0f} ns")
