@@ -18,6 +18,7 @@ cdef enum:
     RUN_BYTES = 12500           # of such a run: ten packets
     QUEUE_MS = 500              # of media at the estimate that may wait
     QUEUE_PACKETS = 512
+    OVERTAKEN_MS = 50           # of media that may wait before a keyframe at which the consumer switches; more is dropped
     REPAIR_PACKETS = 128        # retransmissions that may wait
     REPAIR_MIN_BPS = 100000     # that repairs may always have
     REPAIR_SHARE = 4            # of the estimate, one in so many, beyond that
@@ -73,6 +74,8 @@ cdef int pacer_hold(
     const HeaderMarks* marks, int64_t now) noexcept nogil
 # Whether the next frame should not be begun, or nothing more fits.
 cdef bint pacer_is_full(const Transport* t, bint begins_frame) noexcept nogil
+# A keyframe comes at which the consumer switches. What waits before it is old, and would make it late.
+cdef void pacer_overtake(PlaneState* s, Transport* t, Consumer* c) noexcept nogil
 # So many bytes left for the transport, on the wire.
 cdef void pacer_spend(Transport* t, int64_t size, int64_t now) noexcept nogil
 # Whether a retransmission that is asked for may be sent at all. Counts it when it may.

@@ -7,10 +7,12 @@ when that is past, or when with it no more than a burst would be ahead.
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
+from rtpfwd.cursor cimport load_u16
 from rtpfwd.output cimport can_send, out_room, out_send, out_slot, wire_size
 from rtpfwd.rate cimport RATE_SLOTS, rate_add, rate_bps
+from rtpfwd.send_stream cimport Sent
 from rtpfwd.slab cimport slab_data, slab_release, slab_take
-from rtpfwd.state cimport MS, schedule
+from rtpfwd.state cimport MS, drop, schedule
 from rtpfwd.tables cimport pool_get
 from rtpfwd.types cimport DROP_NONE, DROP_PACER_FULL, DROP_PACER_SLOT
 
@@ -191,6 +193,29 @@ cdef int64_t pacer_send(PlaneState* s, Transport* t, int64_t now) noexcept nogil
         _leave(s, t, line, 0, now)
         line = _next_line(s, p)
     return -1
+
+
+cdef void pacer_overtake(PlaneState* s, Transport* t, Consumer* c) noexcept nogil:
+    cdef Pacer* p = <Pacer*>t.pacer
+    cdef Waiting* item
+    cdef Sent* sent
+    cdef uint32_t index
+    cdef uint16_t seq
+    if _span(p.media.bytes, p.pacing) <= <int64_t>OVERTAKEN_MS * MS:
+        return
+    for index in range(p.media.count):
+        item = &p.media.items[(p.media.first + index) & (p.media.room - 1)]
+        if item.slot < 0 or item.consumer != c.slot:
+            continue
+        if c.stream.sent != NULL:
+            # Its number stays a gap. It was never sent, so it is not sent again either.
+            seq = load_u16(slab_data(&s.slab, item.slot) + 2)
+            sent = &c.stream.sent[seq & c.stream.mask]
+            if sent.seq == seq:
+                sent.times = 0
+        drop(s, DROP_PACER_FULL)
+        c.drops += 1
+    _forget(s, &p.media, c)
 
 
 cdef void _forget(PlaneState* s, Line* line, const Consumer* c) noexcept nogil:

@@ -219,3 +219,25 @@ def test_time_between_two_bursts_is_a_deadline() -> None:
     due = path.plane.next_timeout()
     assert due is not None
     assert path.world.now < due < path.world.now + 30 * MS
+
+
+def test_a_keyframe_to_switch_at_does_not_wait_behind_what_it_replaces() -> None:
+    path = started(Path())
+    for _ in range(3):
+        path.frame(8)
+    waiting = path.plane.congestion(path.viewer.handle)
+    assert waiting.queued_ms > 150
+    path.plane.pause_producer(path.producer)
+    path.plane.resume_producer(path.producer, path.world.now)  # every viewer joins again
+    left = len(path.media())
+    path.frame(1, keyframe=True)
+    path.advance(30)
+    (keyframe,) = path.media()[left:]
+    assert keyframe[1].payload[1] == 0
+    gone = range(path.media()[left - 1][1].seq + 1, keyframe[1].seq)
+    assert len(gone) == 24 - left
+    assert path.plane.counters()["drop_pacer_full"] == len(gone)
+    path.say(nack(7, 0x2000, *gone))
+    path.advance(300)
+    assert path.media(0x2001) == []  # what never was sent is not sent again
+    assert path.plane.congestion(path.viewer.handle).queued_bytes == 0
