@@ -14,6 +14,9 @@ from tests.foreign.sightline_up import sightline_up
 
 ROOT = Path(__file__).parent.parent
 
+# What an outside package compiles a selector against.
+HEADERS = ("rtpfwd/__init__.pxd", "rtpfwd/selector.pxd", "rtpfwd/types.pxd", "rtpfwd/selectors/levels.pxd")
+
 pytestmark = pytest.mark.slow
 
 
@@ -35,7 +38,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_carries_the_compiled_plane_the_web_client_and_the_headers(wheel: Path):
     names = zipfile.ZipFile(wheel).namelist()
     assert any(name.startswith("rtpfwd/lane.") and name.endswith(".so") for name in names)
-    for needed in ("signaling/web_client/index.html", "signaling/web_client/r/index.html", "rtpfwd/selector.pxd"):
+    for needed in ("signaling/web_client/index.html", "signaling/web_client/r/index.html", *HEADERS):
         assert needed in names
     assert any(name.startswith("signaling/store/migrations/versions/") for name in names)
     assert not [name for name in names if name.startswith(("tests/", "web/"))]

@@ -6,10 +6,12 @@ import importlib.util
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from rtpfwd import probe, selector
+from rtpfwd.selector_probe import Choosing
 
 ROOT = Path(__file__).parent.parent.parent
 SOURCE = """
@@ -31,23 +33,43 @@ cdef class EverySecond(Selector):
 """
 
 
-@pytest.mark.slow
-def test_an_outside_package_brings_a_selector(tmp_path: Path) -> None:
-    (tmp_path / "outside.pyx").write_text(SOURCE)
-    build = (
+def build(folder: Path, source: str) -> ModuleType:
+    (folder / "outside.pyx").write_text(source)
+    script = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "from Cython.Build import cythonize\nfrom setuptools import setup\n"
         "setup(name='outside', script_args=['-q', 'build_ext', '--inplace'],"
         " ext_modules=cythonize(['outside.pyx'], include_path=[sys.argv[1]], language_level=3, quiet=True))\n"
     )
-    subprocess.run([sys.executable, "-c", build, str(ROOT)], cwd=tmp_path, check=True, capture_output=True)
-    (built,) = tmp_path.glob("outside.*.so")
+    subprocess.run([sys.executable, "-c", script, str(ROOT)], cwd=folder, check=True, capture_output=True)
+    (built,) = folder.glob("outside.*.so")
     spec = importlib.util.spec_from_file_location("outside", built)
     assert spec is not None
     assert spec.loader is not None
     outside = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(outside)
+    return outside
 
+
+@pytest.mark.slow
+def test_the_selector_of_the_page(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "layers.md").read_text()
+    build(tmp_path, page.partition("```cython\n")[2].partition("```")[0])
+    packets = Choosing(selector.create("lowest_only", video=True))
+    assert packets.wants_keyframe
+    assert packets.wanted_encoding == 0
+    layers = [(0, 0, False), (1, 0, True), (0, 0, True), (0, 1, False), (0, 0, False)]
+    sent = [
+        packets.take(ext_seq=seq, now=seq, encoding=encoding, temporal=temporal, keyframe=keyframe)
+        for seq, (encoding, temporal, keyframe) in enumerate(layers)
+    ]
+    assert [got and got[:2] for got in sent] == [None, None, ("switch", 0), None, ("forward", 1)]
+    assert not packets.wants_keyframe
+
+
+@pytest.mark.slow
+def test_an_outside_package_brings_a_selector(tmp_path: Path) -> None:
+    outside = build(tmp_path, SOURCE)
     selector.register("every-second", outside.EverySecond)
     chosen = selector.create("every-second", video=True)
     data = bytes.fromhex("8060 0000 00000000 00000001 10 00")
