@@ -92,7 +92,7 @@ describe('joining', () => {
       [{ source: 'mic' }, false],
       [{ source: 'camera' }, false],
     ])
-    expect(server.dataOf('produce')[1]).toHaveProperty('rtpParameters.encodings.length', 1)
+    expect(server.dataOf('produce')[1]).toHaveProperty('rtpParameters.encodings.length', 3)
   })
 
   it('as a viewer makes no send transport', async () => {

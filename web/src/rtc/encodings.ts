@@ -3,10 +3,18 @@
 import type { types } from 'mediasoup-client'
 import type { Source } from './types'
 
-/** One encoding: until the server chooses layers for each viewer, simulcast would only cost the sender CPU and uplink. */
-const CAMERA: types.RtpEncodingParameters[] = [{ maxBitrate: 1_200_000 }]
+/**
+ * Three sizes, each with three frame rates: the server sends every viewer the best that its network carries and its tile
+ * shows, and tells us which of the three nobody watches.
+ */
+const CAMERA: types.RtpEncodingParameters[] = [
+  { scaleResolutionDownBy: 4, maxBitrate: 150_000, scalabilityMode: 'L1T3' },
+  { scaleResolutionDownBy: 2, maxBitrate: 500_000, scalabilityMode: 'L1T3' },
+  { scaleResolutionDownBy: 1, maxBitrate: 1_500_000, scalabilityMode: 'L1T3' },
+]
 
-const SCREEN: types.RtpEncodingParameters[] = [{ maxBitrate: 2_500_000 }]
+/** Text is readable at one size only: a narrow network gets fewer frames of it. */
+const SCREEN: types.RtpEncodingParameters[] = [{ maxBitrate: 2_500_000, scalabilityMode: 'L1T3' }]
 
 export function produceOptions(source: Source, stream: MediaStreamTrack, paused: boolean): types.ProducerOptions {
   // The producer starts paused when its input is disabled. We stop inputs ourselves: they may be shown in a preview.
