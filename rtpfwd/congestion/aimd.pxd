@@ -1,12 +1,12 @@
 # The rate that follows from the detector: down by a factor below what arrives when a queue builds up, up again far from
-# the link's capacity by a factor and near it by about a packet for each round trip (draft-ietf-rmcat-gcc-02 section 5.5).
+# the link's capacity by a factor and near it by about a packet for each round trip
+# (draft-ietf-rmcat-gcc-02 section 5.5).
 
 from libc.stdint cimport int32_t, int64_t
 
 cdef enum AimdState:
     AIMD_HOLD = 0
     AIMD_INCREASE = 1
-    AIMD_DECREASE = 2
 
 cdef struct LinkCapacity:       # all zero when new: what arrived whenever the link was full
     double mean                 # bit/s; 0 = unknown
@@ -18,7 +18,6 @@ cdef struct Aimd:               # aimd_init
     LinkCapacity capacity
     int64_t changed_at          # ns of the newest increase or decrease; -1 = none
     int64_t decreased_at        # ns; -1 = never
-    int64_t before_drop         # bit/s before the newest decrease; 0 = never
 
 cdef void aimd_init(Aimd* a, int64_t bps) noexcept nogil
 # One feedback message. usage: the detector's; acked: bit/s, 0 = unknown; rtt: ns, 0 = unknown; full: what is sent uses

@@ -98,8 +98,6 @@ cdef bint _decrease(Aimd* a, int64_t acked, int64_t now) noexcept nogil:
     a.changed_at = now
     if lowered >= a.bps:
         return False
-    if a.decreased_at < 0 or now - a.decreased_at > 2 * <int64_t>SECOND:
-        a.before_drop = a.bps           # the top of a row of decreases
     a.decreased_at = now
     a.bps = lowered
     return True

@@ -11,13 +11,14 @@ from rtpfwd.congestion.feedback cimport (
 from rtpfwd.congestion.inter_arrival cimport GroupDelta, InterArrival, arrival_add
 from rtpfwd.congestion.loss cimport LossBound, loss_init, loss_lift, loss_update
 from rtpfwd.congestion.probe cimport (
-    ProbeCluster, Prober, probe_begin, probe_disturbs, probe_dropped, probe_due, probe_init, probe_result, probe_sent, probe_set_wanted, probe_take,
-    probe_take_result, probe_tick,
+    ProbeCluster, Prober, probe_begin, probe_disturbs, probe_dropped, probe_due, probe_init, probe_result, probe_sent,
+    probe_set_wanted, probe_take, probe_take_result, probe_tick,
 )
 from rtpfwd.congestion.queue_delay cimport QueueDelay, queue_add, queue_begin, queue_least, queue_ns
 from rtpfwd.congestion.remb cimport Remb, remb_bound, remb_set
 from rtpfwd.congestion.sent_log cimport (
-    FATE_ARRIVED, FATE_LOST, FATE_UNKNOWN, LOG_MAX, SentLog, SentPacket, log_close, log_extend, log_find, log_open, log_sent,
+    FATE_ARRIVED, FATE_LOST, FATE_UNKNOWN, LOG_MAX, SentLog, SentPacket, log_close, log_extend, log_find, log_open,
+    log_sent,
 )
 from rtpfwd.congestion.silence cimport Silence, silence_cuts, silence_heard, silence_init, silence_sent
 from rtpfwd.congestion.trendline cimport TREND_WINDOW, Trendline, trend_add, trend_init
@@ -28,7 +29,7 @@ cdef double FULL = 0.85             # of the estimate in use: more of it could b
 cdef double REPORT_GROWTH = 1.08    # a second, from receiver reports without loss
 cdef double REFUSED = 1.5            # times the estimate: a full link that carries less than this has not changed
 cdef double RTT_WEIGHT = 0.125
-cdef double PACING = 1.1            # times the estimate: at 1.5 the keyframe of each step up fills the queue and is undone
+cdef double PACING = 1.1            # times the estimate: at 1.5 the keyframe of a step up fills the queue and is undone
 
 cdef enum:
     MS = 1000000
@@ -299,7 +300,9 @@ cdef int congestion_results(const Congestion* c, const PacketResult** results) n
     return c.results_count
 
 
-cdef void congestion_report(Congestion* c, uint8_t fraction_lost, uint32_t packets, int64_t rtt, int64_t now) noexcept nogil:
+cdef void congestion_report(
+    Congestion* c, uint8_t fraction_lost, uint32_t packets, int64_t rtt, int64_t now
+) noexcept nogil:
     cdef double loss = fraction_lost / 256.0
     cdef double passed
     cdef int64_t before = c.aimd.bps
@@ -325,7 +328,7 @@ cdef void congestion_report(Congestion* c, uint8_t fraction_lost, uint32_t packe
 
 cdef void congestion_remb(Congestion* c, int64_t bps, int64_t now) noexcept nogil:
     silence_heard(&c.silence, now)
-    remb_set(&c.remb, max(bps, c.config.min_bps), now)
+    remb_set(&c.remb, max(bps, c.config.min_bps))
     _conclude(c, CAUSE_REMB, now)
 
 

@@ -15,7 +15,9 @@ CAUSES = ("start", "hold", "increase", "overuse", "loss", "probe", "remb", "sile
 cdef class Gcc:
     cdef Congestion* _congestion
 
-    def __cinit__(self, *, int64_t start_bps=600_000, int64_t min_bps=30_000, int64_t max_bps=100_000_000, int64_t now=0):
+    def __cinit__(
+        self, *, int64_t start_bps=600_000, int64_t min_bps=30_000, int64_t max_bps=100_000_000, int64_t now=0
+    ):
         cdef CongestionConfig config = _config(start_bps, min_bps, max_bps)
         self._congestion = congestion_open(&config, now)
         if self._congestion == NULL:

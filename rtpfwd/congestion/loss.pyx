@@ -1,8 +1,8 @@
 """The loss-based bound.
 
 A window is 300 ms, or longer until it holds 20 packets. Loss with a queue is cut to what arrives. A cut without a queue
-is watched: when the loss is still there afterwards, though less is sent, it is the link's own (`inherent`), and the bound
-goes.
+is watched: when the loss is still there afterwards, though less is sent, it is the link's own (`inherent`), and the
+bound goes.
 """
 
 from libc.string cimport memset

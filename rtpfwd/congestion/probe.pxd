@@ -1,5 +1,5 @@
-# Probing: short clusters of packets above the estimate, and what their arrival tells of the link (draft-ietf-rmcat-gcc-02
-# names no probing; the checks are libwebrtc's published ones). At the start, and while more is wanted than the estimate.
+# Probing: short clusters of packets above the estimate, and what their arrival tells of the link. At the start, and while
+# more is wanted than the estimate. draft-ietf-rmcat-gcc-02 names none; the checks are libwebrtc's published ones.
 
 from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t
 
@@ -34,7 +34,6 @@ cdef struct Prober:             # probe_init
     int64_t next_at             # ns of the next probe while more is wanted; -1 = none is planned
     int64_t interval            # ns, grows while probes find nothing
     int64_t settled_at          # ns: the queue that the last one left is gone
-    int64_t found               # bit/s that the last probe found; 0 = nothing
 
 cdef void probe_init(Prober* p, int64_t start_bps, int64_t most) noexcept nogil
 cdef void probe_set_wanted(Prober* p, int64_t wanted, int64_t estimate, int64_t now) noexcept nogil

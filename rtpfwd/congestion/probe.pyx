@@ -210,7 +210,6 @@ cdef int64_t probe_take_result(
     found = _rate(c, least, saturated)
     probed = c.bps
     c.id = 0
-    p.found = found
     p.settled_at = now + <int64_t>SETTLE_MS * MS
     if found > WORTH * estimate:
         p.interval = <int64_t>INTERVAL_MS * MS

@@ -1,9 +1,8 @@
 """REMB as a bound."""
 
 
-cdef void remb_set(Remb* r, int64_t bps, int64_t now) noexcept nogil:
+cdef void remb_set(Remb* r, int64_t bps) noexcept nogil:
     r.bps = bps
-    r.at = now
 
 
 cdef int64_t remb_bound(const Remb* r, int64_t bps) noexcept nogil:
