@@ -13,7 +13,7 @@ REPAIR_SHARE = 1.2  # of the loss is kept back: retransmissions are lost too
 MOST_REPAIR = 0.15  # of the estimate
 HOPELESS = 0.5  # of its smallest option is not enough for any picture
 FIRST_WAIT_NS, LONGEST_WAIT_NS = 4_000_000_000, 32_000_000_000  # until what is held is tried again
-TRIAL_NS = 3_000_000_000
+TRIAL_NS = 6_000_000_000  # probes need a few seconds of something that flows
 SOON = 1.3  # times the budget: what may be affordable in a moment
 WANTED_ROOM = 1.2  # times what could be used
 
