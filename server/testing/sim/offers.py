@@ -74,7 +74,7 @@ def video_parameters(mid: str, encodings: tuple[Encoding, ...], streams: list[Se
             )
             for encoding, stream in zip(encodings, streams, strict=True)
         ),
-        rtcp=RtcpParameters(cname="sim"),
+        rtcp=RtcpParameters(),
     )
 
 
@@ -93,5 +93,5 @@ def audio_parameters(mid: int, stream: SendStream) -> RtpParameters:
             RtpHeaderExtensionParameters(uris.TRANSPORT_CC, TRANSPORT_CC_ID),
         ),
         encodings=(RtpEncodingParameters(ssrc=stream.ssrc),),
-        rtcp=RtcpParameters(cname="sim"),
+        rtcp=RtcpParameters(),
     )
