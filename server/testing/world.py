@@ -18,6 +18,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from rtpfwd.plane import Plane, link_planes
 from server.media.commands import Commands
 from server.media.consumer import Consumer
@@ -98,6 +100,10 @@ class World:
         )
         self.commands = Commands(self.core)
         self.router = self.commands.create_router("world", ())
+        # Its viewers report no arrival times (server/testing/sim has some that do), so they don't promise to.
+        known = self.router.rtp_capabilities
+        extensions = tuple(each for each in known.header_extensions if each.uri != uris.TRANSPORT_CC)
+        self._viewed = replace(known, header_extensions=extensions)
         self._random = random.Random(seed + 1)
 
     def add(
@@ -161,9 +167,7 @@ class World:
     ) -> View:
         """Consume a publication on a visitor's transport."""
         producer = publication.producer
-        consumer = self.commands.consume(
-            visitor.transport.id, "", producer.id, self.router.rtp_capabilities, self.now, paused=paused
-        )
+        consumer = self.commands.consume(visitor.transport.id, "", producer.id, self._viewed, self.now, paused=paused)
         encoding, codec = consumer.rtp_parameters.encodings[0], consumer.rtp_parameters.codecs[0]
         rtx = [c.payload_type for c in consumer.rtp_parameters.codecs if c.mime_type.lower().endswith("/rtx")]
         assert encoding.ssrc is not None
