@@ -222,9 +222,11 @@ class Link(Generic[T]):
             return now
         start = max(now, self._line_free)
         wait = start - now
-        if wait > config.queue_ns if config.queue_ns is not None else wait * rate > config.queue_bytes * _BITS:
-            return None
-        self.counters.waited_ns += wait
+        if wait:
+            most = config.queue_ns
+            if wait * rate > config.queue_bytes * _BITS if most is None else wait > most:
+                return None
+            self.counters.waited_ns += wait
         self._line_free = start + size * _BITS // rate
         return self._line_free
 
@@ -233,8 +235,11 @@ class Link(Generic[T]):
         if config.reorder and self._random.random() < config.reorder:
             due = departure
         else:
-            wobble = self._random.randrange(config.jitter_ns + 1) if config.jitter_ns else 0
-            due = max(departure + config.delay_ns + wobble, self._last_due)
+            due = departure + config.delay_ns
+            if config.jitter_ns:
+                due += self._random.randrange(config.jitter_ns + 1)
+            if due < self._last_due:
+                due = self._last_due
             self._last_due = due
         self._order += 1
         heapq.heappush(self._flight, (due, self._order, packet, departure))

@@ -261,6 +261,7 @@ class Call:
             parameters,
             self.now,
             paused=False,
+            screen=kind == "screen",
         )
         camera = None
         for stream in streams:
