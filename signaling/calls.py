@@ -314,6 +314,7 @@ class Calls:
             kind=pb.MediaKind.AUDIO if kind == "audio" else pb.MediaKind.VIDEO,
             rtp_parameters=rtp_parameters,
             paused=paused,
+            screen=producer.app_data.get("source") == "screen",
         )
         try:
             await self.ask(self.node.produce, request)
