@@ -123,8 +123,8 @@ class Sending:
         self, *, ssrc: int = 1, rtx_ssrc: int = 2, clock_rate: int = 90000, capacity: int = 512, rtx_seq: int = 0
     ) -> None: ...
     def sent(self, ext_seq: int, seq: int, now: int, *, timestamp: int = 0, payload_size: int = 100) -> None: ...
-    def grow(self) -> int:
-        """How many packets its record has room for afterwards."""
+    def reported(self) -> None:
+        """As the plane says when it has sent a report."""
 
     def nacked(self, seq: int, now: int) -> int | None:
         """The low 32 bits of the producer's extended sequence number to send again."""

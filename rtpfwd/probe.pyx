@@ -37,7 +37,7 @@ from rtpfwd.rtcp cimport (
 )
 from rtpfwd.selector cimport Selector
 from rtpfwd.send_stream cimport (
-    SendStream, Sent, send_stream_free, send_stream_grow, send_stream_init, send_stream_nacked,
+    SendStream, Sent, send_stream_free, send_stream_init, send_stream_nacked,
     send_stream_receive_report, send_stream_sent, send_stream_write_rtx, send_stream_write_sr,
 )
 from rtpfwd.slab cimport (
@@ -529,9 +529,8 @@ cdef class Sending:
         view.payload_size = payload_size
         send_stream_sent(&self.stream, &view, seq, timestamp, payload_size + 12, now)
 
-    def grow(self):
-        send_stream_grow(&self.stream)
-        return self.stream.mask + 1
+    def reported(self):
+        self.stream.counted_from = self.stream.packets
 
     def nacked(self, uint16_t seq, int64_t now):
         cdef const Sent* entry = send_stream_nacked(&self.stream, seq, now)

@@ -11,7 +11,7 @@ from rtpfwd.types cimport PacketView
 
 cdef enum:
     MAX_TIMES = 11              # that one packet is sent, so a viewer can't have the same bytes for ever
-    FIRST_SENT = 64             # packets that the record of a new stream has room for
+    FIRST_SENT = 128            # packets that the record of a new stream has room for
     REPORTS_KEPT = 4            # sender reports of which the send time is known, for the round-trip time
 
 cdef struct Sent:               # one packet sent
@@ -33,8 +33,8 @@ cdef struct SendStream:
     # What was sent. Allocated by send_stream_init; NULL without retransmission.
     Sent* sent                  # at seq & mask
     uint32_t mask
-    uint32_t capacity           # how far `mask` may grow: packets, a power of two
-    uint64_t grown_at           # packets when send_stream_grow last looked
+    uint32_t capacity           # packets that it may have room for, a power of two
+    uint64_t counted_from       # `packets` at the last report
     uint16_t rtx_seq            # of the next retransmission
 
     # Counts.
@@ -65,7 +65,7 @@ cdef int send_stream_init(
     SendStream* s, uint32_t ssrc, uint32_t rtx_ssrc, uint32_t clock_rate, uint32_t capacity, uint16_t rtx_seq,
 ) noexcept nogil
 cdef void send_stream_free(SendStream* s) noexcept nogil
-# Makes room for twice of what was sent since it was last called: about once a second, outside the packet path.
+# The record to its full size: once in the life of a stream that sends more than FIRST_SENT packets between two reports.
 cdef void send_stream_grow(SendStream* s) noexcept nogil
 
 # One media packet was sent: what is kept of it. send_stream_count counts it, with others.
@@ -90,6 +90,8 @@ cdef inline void send_stream_count(
     s.packets += packets
     s.bytes += bytes
     s.octets += octets
+    if s.packets - s.counted_from > s.mask and s.mask + 1 < s.capacity:
+        send_stream_grow(s)
     rate_add(&s.rate, bytes, now)
 
 # Both for one packet that was not patched. `size` is its RTP size in bytes, before SRTP.

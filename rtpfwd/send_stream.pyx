@@ -39,24 +39,19 @@ cdef int send_stream_init(
 
 
 cdef void send_stream_grow(SendStream* s) noexcept nogil:
-    cdef uint64_t wanted = 2 * (s.packets - s.grown_at)
-    cdef uint32_t size = s.mask + 1
     cdef uint32_t index
     cdef Sent* larger
-    s.grown_at = s.packets
-    if s.sent == NULL or wanted <= size or size >= s.capacity:
+    if s.sent == NULL or s.mask + 1 == s.capacity:
         return
-    while size < wanted and size < s.capacity:
-        size *= 2
-    larger = <Sent*>calloc(size, sizeof(Sent))
+    larger = <Sent*>calloc(s.capacity, sizeof(Sent))
     if larger == NULL:
         return  # it does with what it has
     for index in range(s.mask + 1):
         if s.sent[index].times:
-            larger[s.sent[index].seq & (size - 1)] = s.sent[index]
+            larger[s.sent[index].seq & (s.capacity - 1)] = s.sent[index]
     free(s.sent)
     s.sent = larger
-    s.mask = size - 1
+    s.mask = s.capacity - 1
 
 
 cdef void send_stream_free(SendStream* s) noexcept nogil:

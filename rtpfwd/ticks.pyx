@@ -20,7 +20,7 @@ from rtpfwd.recv_stream cimport (
     recv_stream_take_keyframe_wanted,
 )
 from rtpfwd.rtcp cimport MAX_REPORT_BLOCKS, ReportBlock, rtcp_write_cname, rtcp_write_nack, rtcp_write_remb, rtcp_write_rr
-from rtpfwd.send_stream cimport send_stream_grow, send_stream_write_sr
+from rtpfwd.send_stream cimport send_stream_write_sr
 from rtpfwd.slab cimport history_clear, slab_grow, slab_wants_growth
 from rtpfwd.srtp cimport SRTP_TRAILER
 from rtpfwd.state cimport (
@@ -210,7 +210,7 @@ cdef void _report(PlaneState* s, Transport* t, int64_t now) noexcept nogil:
     if not can_send(t):
         return
     while c != NULL:
-        send_stream_grow(&c.stream)
+        c.stream.counted_from = c.stream.packets
         c = c.next_of_transport
     c = t.consumers
     count = _blocks(s, t, blocks, now)

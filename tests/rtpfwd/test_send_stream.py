@@ -135,25 +135,41 @@ def test_there_is_no_sender_report_before_there_is_something_to_say() -> None:
     assert sending.write_sr(source(), 0, capacity=27) is None
 
 
-def test_the_record_grows_with_what_is_sent_and_forgets_nothing_by_that() -> None:
+def test_the_record_grows_once_and_forgets_nothing_by_that() -> None:
     stream = probe.Sending(capacity=512)
-    number = 65_500  # so that it wraps
-    assert stream.grow() == 64
-    for packets, room in ((10, 64), (60, 128), (65, 256), (1_000, 512), (1_000, 512)):
+    number = 65_400  # so that it wraps
+
+    def send(packets: int) -> None:
+        nonlocal number
         for _ in range(packets):
             stream.sent(100_000 + number, number & 0xFFFF, number)
             number += 1
-        before = [number - age for age in range(1, min(packets, 64) + 1)]
-        assert stream.grow() == room
-        for one in before:
-            assert stream.nacked(one & 0xFFFF, number) == 100_000 + one
-        assert stream.nacked((number - 600) & 0xFFFF, number) is None
+
+    def is_kept(age: int) -> bool:
+        return stream.nacked((number - age) & 0xFFFF, number) == 100_000 + number - age
+
+    send(127)
+    assert is_kept(126)
+    send(385)
+    assert is_kept(512)
+    send(2)
+    assert is_kept(511)
+    assert not is_kept(513)
+
+
+def test_the_record_of_a_slow_stream_stays_small() -> None:
+    stream = probe.Sending(capacity=512)
+    for number in range(1_000):
+        stream.sent(number, number, 0)
+        if number % 100 == 0:
+            stream.reported()
+    assert stream.nacked(999 - 127, 0) == 999 - 127
+    assert stream.nacked(999 - 128, 0) is None
 
 
 def test_a_record_that_may_not_grow_does_not() -> None:
     stream = probe.Sending(capacity=32)
     for number in range(100):
         stream.sent(number, number, 0)
-    assert stream.grow() == 32
-    assert stream.nacked(99, 0) == 99
-    assert probe.Sending(rtx_ssrc=0).grow() == 1
+    assert stream.nacked(99 - 31, 0) == 99 - 31
+    assert stream.nacked(99 - 32, 0) is None
