@@ -65,7 +65,7 @@ cdef int send_stream_init(
     SendStream* s, uint32_t ssrc, uint32_t rtx_ssrc, uint32_t clock_rate, uint32_t capacity, uint16_t rtx_seq,
 ) noexcept nogil
 cdef void send_stream_free(SendStream* s) noexcept nogil
-# The record to its full size: once in the life of a stream that sends more than FIRST_SENT packets between two reports.
+# Doubles the record: when half of it was filled since the last report, so that the next batch finds room.
 cdef void send_stream_grow(SendStream* s) noexcept nogil
 
 # One media packet was sent: what is kept of it. send_stream_count counts it, with others.
@@ -90,7 +90,7 @@ cdef inline void send_stream_count(
     s.packets += packets
     s.bytes += bytes
     s.octets += octets
-    if s.packets - s.counted_from > s.mask and s.mask + 1 < s.capacity:
+    if 2 * (s.packets - s.counted_from) > s.mask and s.mask + 1 < s.capacity:
         send_stream_grow(s)
     rate_add(&s.rate, bytes, now)
 

@@ -39,19 +39,22 @@ cdef int send_stream_init(
 
 
 cdef void send_stream_grow(SendStream* s) noexcept nogil:
+    cdef uint32_t size = s.mask + 1
     cdef uint32_t index
     cdef Sent* larger
-    if s.sent == NULL or s.mask + 1 == s.capacity:
+    if s.sent == NULL:
         return
-    larger = <Sent*>calloc(s.capacity, sizeof(Sent))
+    while size < 2 * (s.packets - s.counted_from) and size < s.capacity:
+        size *= 2
+    larger = <Sent*>calloc(size, sizeof(Sent))
     if larger == NULL:
         return  # it does with what it has
     for index in range(s.mask + 1):
         if s.sent[index].times:
-            larger[s.sent[index].seq & (s.capacity - 1)] = s.sent[index]
+            larger[s.sent[index].seq & (size - 1)] = s.sent[index]
     free(s.sent)
     s.sent = larger
-    s.mask = s.capacity - 1
+    s.mask = size - 1
 
 
 cdef void send_stream_free(SendStream* s) noexcept nogil:
