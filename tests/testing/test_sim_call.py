@@ -63,3 +63,15 @@ def test_a_four_party_call_takes_a_twentieth_of_its_time():
     start, begun = call.now, time.process_time()
     call.run(13)
     assert (call.now - start) / SECOND / (time.process_time() - begun) > 10
+
+
+def test_a_small_tile_is_sent_a_small_picture():
+    text = (
+        'title = "Tiles"\nabout = "Two viewers."\nduration_s = 8\n'
+        '[[visitors]]\nname = "eva"\nsends = ["camera"]\nwatches = false\n'
+        '[[visitors]]\nname = "large"\n[[visitors]]\nname = "small"\ntile_width = 300\n'
+    )
+    call = Call(scenario.parse(text.encode(), "tiles"), seed=1)
+    call.run()
+    heights = {name: visitor.samples[-1].heights for name, visitor in call.visitors.items()}
+    assert heights == {"eva": (), "large": (720,), "small": (180,)}

@@ -290,6 +290,9 @@ class Call:
             self.now,
             paused=False,
         )
+        width = visitor.spec.tile_width
+        if width and publication.camera is not None:
+            self.node.commands.set_view(consumer.id, width, width * 9 // 16, self.now, hidden=False)
         (encoding,) = consumer.rtp_parameters.encodings
         assert encoding.ssrc is not None
         browser = visitor.browser
