@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import click
@@ -11,6 +10,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from server.errors import LocalError
+from server.io.clock import monotonic_ns
 from server.policy.registry import Registry, Role, standard_registry
 from server.testing.sim import scenario as scenarios
 from server.testing.sim.call import Call, Policies
@@ -84,11 +84,11 @@ def _run(
 ) -> Figures:
     call = Call(scenario, seed=seed, policies=policies)
     seconds = duration or scenario.duration_s
-    started = time.perf_counter()
+    started = monotonic_ns()
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task(f"{scenario.title} {label}".rstrip(), total=seconds)
         call.run(seconds, progress=lambda at: progress.update(task, completed=at))
-    took = time.perf_counter() - started
+    took = (monotonic_ns() - started) / 1e9
     console.print(
         f"{scenario.title} {label}: {seconds:g} s in {took:.1f} s ({seconds / took:.0f} times real time), seed {seed}"
     )
