@@ -75,15 +75,16 @@ class Plane:
         flows now goes on until then. Of a selector that has no layers it changes nothing."""
 
     def set_forwarding(self, consumer: Handle, *, on: bool) -> None:
-        """Audio that nobody needs to hear now costs nothing until it is on again; then it goes on at once and without a gap.
-        Of video it changes nothing: that is what pause_consumer is for."""
+        """Audio that nobody needs to hear now costs nothing until it is on again; then it goes on at once and without
+        a gap. Of video it changes nothing: that is what pause_consumer is for."""
 
     def layer_rates(self, producer: Handle) -> list[LayerRate]:
         """One for each (spatial, temporal) layer of each encoding that was heard lately, ascending. Spatial counts the
         encodings of a simulcast producer, and the layers within the stream of any other."""
 
     def audio_levels(self) -> list[AudioLevel]:
-        """Of every producer of this plane whose packets said a level since the last call. Not of mirrors: ask the original."""
+        """Of every producer of this plane whose packets said a level since the last call. Not of mirrors: ask the
+        original."""
 
     # Congestion control of what a transport sends.
     def control_congestion(self, transport: Handle, params: CongestionParams, now: int) -> None:

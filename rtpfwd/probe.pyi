@@ -26,11 +26,13 @@ def unwrap_rtx(data: bytes, media_ssrc: int, media_payload_type: int) -> bytes:
 
 def describe(mime_type: str, payload: bytes, *, marker: bool = False) -> dict[str, Any]:
     """What PacketView says of the payload: layer (spatial, temporal), is_keyframe, is_frame_start, is_frame_end,
-    is_switch_point, needs_lower; and where there is one: picture_id (value, bits, offset), tl0_index (value, offset)."""
+    is_switch_point, needs_lower; and where there is one: picture_id (value, bits, offset), tl0_index (value,
+    offset)."""
 
 class Describing:
     """`describe` for whole RTP packets of one encoding, with what header extensions say of them: frame_number,
-    active_targets and has_descriptor of the dependency descriptor, audio_level (-dBov, voice). ext_seq: one more each time."""
+    active_targets and has_descriptor of the dependency descriptor, audio_level (-dBov, voice). ext_seq: one more each
+    time."""
 
     def __init__(self, mime_type: str) -> None: ...
     def describe(
@@ -41,7 +43,8 @@ class Structure:
     """Reads dependency descriptors one by one, and keeps the structure that one brings for those after it."""
 
     def read(self, data: bytes) -> dict[str, Any] | None:
-        """start, end, number, layer, indications (one for each target), diffs; active and targets when said. None: refused."""
+        """start, end, number, layer, indications (one for each target), diffs; active and targets when said. None:
+        refused."""
 
 class Numbering:
     """The numbering of frames for one consumer."""

@@ -1,5 +1,6 @@
 # All forwarding state of one lane: plain structs under one mutex. Who changes what: objects (adding and removing),
 # ingress (stage 1), fanout (stage 2), rtcp_in, ticks (timers and what they send), output (queues out of the plane).
+# Over 400 lines, since the structs of a lane point to one another, and this is the one page that says what each holds.
 
 from cpython.ref cimport PyObject
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t

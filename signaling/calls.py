@@ -457,7 +457,7 @@ class Calls:
         await self.ask(self.node.set_priority, pb.SetPriorityRequest(consumer_id=consumer.id, priority=priority))
 
     async def set_view(self, peer: Peer, consumer_id: str, width: int, height: int, *, hidden: bool) -> None:
-        """How large the peer shows the consumer, in pixels (0: it can't tell): the node sends no more than that needs."""
+        """How large the peer shows the consumer, in pixels (0: it can't tell): the node sends no more than it needs."""
         consumer = peer.consumer(consumer_id)
         request = pb.SetViewRequest(consumer_id=consumer.id, width=width, height=height, hidden=hidden)
         await self.ask(self.node.set_view, request)

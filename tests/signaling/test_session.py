@@ -156,7 +156,9 @@ async def test_every_consumer_command_reaches_the_node(front, node):
     await refused(bob.request("pauseConsumer", consumerId=consumer), "not_found")
     await bob.request("closeTransport", transportId=recv)
     await refused(bob.request("restartIce", transportId=recv), "not_found", "transportId")
-    assert {"set_preferred_layers", "set_priority", "set_view", "request_key_frame", "restart_ice"} <= set(node.commands)
+    assert {"set_preferred_layers", "set_priority", "set_view", "request_key_frame", "restart_ice"} <= set(
+        node.commands
+    )
 
 
 async def test_talking(front):
