@@ -14,10 +14,6 @@ from bench.timers cimport schedule
 from rtpfwd.srtp cimport srtp_close, srtp_receiver_close
 from rtpfwd.sys_linux cimport *
 
-cdef extern from "<sys/prctl.h>" nogil:
-    int PR_SET_TIMERSLACK
-    int prctl(int, unsigned long, unsigned long, unsigned long, unsigned long)
-
 cdef extern from "<unistd.h>" nogil:
     long syscall(long, ...)
 
@@ -33,7 +29,7 @@ cdef void loop_run(Loop* loop) noexcept nogil:
     cdef int index, count
     cdef int64_t wait
     cdef uint64_t wakes
-    prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0)
+    prctl(PR_SET_TIMERSLACK, <unsigned long>1, <unsigned long>0, <unsigned long>0, <unsigned long>0)
     for index in range(BATCH):
         loop.vectors[index].iov_base = loop.buffers + index * ROOM
         loop.vectors[index].iov_len = ROOM

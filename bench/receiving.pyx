@@ -15,14 +15,6 @@ from rtpfwd.srtp cimport SRTP_OK, srtp_unprotect, srtp_unprotect_rtcp
 from rtpfwd.stun cimport STUN_ANSWER
 from rtpfwd.sys_linux cimport *
 
-cdef extern from *:
-    """
-    #ifndef UDP_GRO
-    #define UDP_GRO 104
-    #endif
-    """
-    int UDP_GRO
-
 cdef enum:
     SAMPLE_ONE_OF = 16      # packets
 

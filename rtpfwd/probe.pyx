@@ -525,6 +525,7 @@ cdef class Sending:
 
     def sent(self, int64_t ext_seq, uint16_t seq, int64_t now, *, uint32_t timestamp=0, uint16_t payload_size=100):
         cdef PacketView view
+        memset(&view, 0, sizeof(view))
         view.ext_seq = ext_seq
         view.payload_size = payload_size
         send_stream_sent(&self.stream, &view, seq, timestamp, payload_size + 12, now)
