@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,13 @@ def name(path: Path) -> str:
 def imported_roots(text: str) -> set[str]:
     modules = [match[1] or part for match in IMPORT.finditer(text) for part in (match[2] or "x").split(",")]
     return {module.split()[0].split(".")[0] for module in modules}
+
+
+def test_every_package_is_in_the_wheel():
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    assert listed == sorted(
+        ".".join(path.relative_to(ROOT).parent.parts) for path in PRODUCT if path.stem == "__init__"
+    )
 
 
 def test_there_is_something_to_check():
