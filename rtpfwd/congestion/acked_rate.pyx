@@ -6,6 +6,7 @@ cdef enum:
     SPAN_MS = 3
     WINDOW_MS = 350             # of arrivals
     WINDOW_MAX_MS = 1000        # when little is sent
+    BUSY_MS = 100
     LEAST_SPANS = 8
     GAP_MS = 1500               # nothing arrived for so long: what was before says nothing
     MS = 1000000
@@ -62,3 +63,22 @@ cdef int64_t acked_bps(const AckedRate* a) noexcept nogil:
     sent = newest.last_sent - span.last_sent
     took = max(arrived, sent)
     return bytes * 8 * 1000 * MS // took if took > 0 else 0
+
+
+cdef int64_t acked_busy_bps(const AckedRate* a) noexcept nogil:
+    cdef int64_t index = a.count - 1
+    cdef int64_t bytes = 0
+    cdef int64_t took
+    cdef const AckedSpan* newest
+    cdef const AckedSpan* span
+    if a.count < 2:
+        return 0
+    newest = &a.spans[index % ACKED_PLACES]
+    while index >= 0 and a.count - index < ACKED_PLACES:
+        span = &a.spans[index % ACKED_PLACES]
+        took = newest.last_arrived - span.last_arrived
+        if took >= <int64_t>BUSY_MS * MS:
+            return bytes * 8 * 1000 * MS // took
+        bytes += span.bytes
+        index -= 1
+    return 0

@@ -3,7 +3,7 @@ behaviour, Carlucci et al. 2016). docs/congestion.md shows the way of a feedback
 
 from libc.stdlib cimport calloc, free, realloc
 
-from rtpfwd.congestion.acked_rate cimport AckedRate, acked_add, acked_bps, acked_untold
+from rtpfwd.congestion.acked_rate cimport AckedRate, acked_add, acked_bps, acked_busy_bps, acked_untold
 from rtpfwd.congestion.aimd cimport Aimd, aimd_init, aimd_set, aimd_update
 from rtpfwd.congestion.feedback cimport (
     FeedbackClock, FeedbackReader, feedback_next, feedback_open_untrusted, feedback_reference,
@@ -29,7 +29,7 @@ cdef double FULL = 0.85             # of the estimate in use: more of it could b
 cdef double REPORT_GROWTH = 1.08    # a second, from receiver reports without loss
 cdef double REFUSED = 1.5            # times the estimate: a full link that carries less than this has not changed
 cdef double RTT_WEIGHT = 0.125
-cdef double PACING = 1.1            # times the estimate: at 1.5 the keyframe of a step up fills the queue and is undone
+cdef double PACING = 1.1            # times the estimate
 
 cdef enum:
     MS = 1000000
@@ -37,6 +37,7 @@ cdef enum:
     FIRST_RESULTS = 64
     QUEUE_MS = 25                   # smoothed: loss may come from a full queue
     STANDING_MS = 12                # a growing delay below this is bursts and jitter, no queue
+    FULL_PACKET_BITS = 6400
     PROBE_STANDING_MS = 40          # and below this it is a probe's, while one is on its way
     FIRST_STANDING_MS = 60          # a queue as long as this before the detector has its window is congestion
     REFUSED_S = 10
@@ -69,6 +70,8 @@ cdef struct Congestion:
 cdef struct Tally:                  # of one feedback message
     uint32_t arrived
     uint32_t lost
+    uint32_t answered               # arrived, of those sent since the detector's last decrease
+    uint32_t answered_lost          # lost of them: the others were its reason
     int64_t newest                  # extended number of the last packet told of
     int64_t latest_sent             # ns: of the packet that arrived last
     int64_t latest_arrived
@@ -207,12 +210,14 @@ cdef void _take(Congestion* c, FeedbackReader* reader, Tally* tally, int64_t now
         if not received:
             packet.fate = FATE_LOST
             tally.lost += 1
+            tally.answered_lost += packet.sent_at >= c.aimd.decreased_at
             _result(c, packet, -1)
         else:
             if packet.fate == FATE_LOST and c.state.packets_lost > 0:
                 c.state.packets_lost -= 1       # it was only late
             packet.fate = FATE_ARRIVED
             tally.arrived += 1
+            tally.answered += packet.sent_at >= c.aimd.decreased_at
             if at >= tally.latest_arrived:
                 tally.latest_arrived = at
                 tally.latest_sent = packet.sent_at
@@ -245,6 +250,8 @@ cdef void _probed(Congestion* c, int64_t newest, int32_t usage, int64_t now) noe
 cdef int32_t _usage(const Congestion* c, int64_t now) noexcept nogil:
     # The detector's word, unless some packet of the message found no queue: then what grew was a burst, or a probe.
     cdef int64_t least = PROBE_STANDING_MS if probe_disturbs(&c.prober, now) else STANDING_MS
+    # A full packet takes its time on a slow link: that is no queue.
+    least += FULL_PACKET_BITS * 1000 // max(c.state.estimate_bps, <int64_t>1)
     if c.trend.count < TREND_WINDOW:
         return c.queue.standing >= <int64_t>FIRST_STANDING_MS * MS
     if c.trend.usage > 0 and 0 <= c.queue.standing < least * MS:
@@ -261,7 +268,7 @@ cdef int congestion_feedback_untrusted(Congestion* c, const uint8_t* body, int s
     cdef int32_t usage
     if reason != DROP_NONE:
         return reason
-    tally.arrived = tally.lost = 0
+    tally.arrived = tally.lost = tally.answered = tally.answered_lost = 0
     tally.newest = tally.latest_sent = tally.latest_arrived = -1
     _take(c, &reader, &tally, now)
     c.state.feedback_messages += 1
@@ -276,12 +283,14 @@ cdef int congestion_feedback_untrusted(Congestion* c, const uint8_t* body, int s
     c.state.acked_bps = acked
     usage = _usage(c, now)
     _probed(c, tally.newest, usage, now)
+    if usage > 0:
+        acked = max(acked, min(acked_busy_bps(&c.acked), c.aimd.bps))
     moved = aimd_update(&c.aimd, usage, acked, c.state.rtt, _is_full(c, now), now)
     if moved < 0:
         c.measured = True
     _conclude(c, CAUSE_OVERUSE if moved < 0 else CAUSE_INCREASE if moved > 0 else CAUSE_HOLD, now)
     if loss_update(
-        &c.loss, tally.arrived, tally.lost, usage > 0 or queue_ns(&c.queue) > <int64_t>QUEUE_MS * MS,
+        &c.loss, tally.answered, tally.answered_lost, usage > 0 or queue_ns(&c.queue) > <int64_t>QUEUE_MS * MS,
         c.state.estimate_bps, acked, c.state.rtt, now,
     ):
         if c.loss.bounds and c.loss.cut_at < 0:

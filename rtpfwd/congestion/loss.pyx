@@ -60,7 +60,7 @@ cdef bint _watch(LossBound* l, bint queued, int64_t rtt, int64_t now) noexcept n
 
 
 cdef bint _judge(
-    LossBound* l, bint queued, int64_t estimate, int64_t acked, int64_t rtt, int64_t now
+    LossBound* l, double newest, bint queued, int64_t estimate, int64_t acked, int64_t rtt, int64_t now
 ) noexcept nogil:
     cdef double loss = l.loss
     cdef double excess = max(0.0, loss - l.inherent)
@@ -69,6 +69,8 @@ cdef bint _judge(
         l.inherent += INHERENT_WEIGHT * (min(loss, max(UNSEEN, l.inherent)) - l.inherent)
     if _watch(l, queued, rtt, now):
         return True
+    if newest <= HOLD:
+        excess = min(excess, HOLD)      # what was lost before has had its answer
     if excess > (CUT if queued else TRY):
         if queued:
             l.cut_at = -1
@@ -114,7 +116,7 @@ cdef bint loss_update(
         return False
     loss = <double>l.lost / (l.arrived + l.lost)
     l.loss = SMOOTHING * l.loss + (1 - SMOOTHING) * loss
-    changed = _judge(l, 2 * l.queued >= l.messages, estimate, acked, rtt, now)
+    changed = _judge(l, loss, 2 * l.queued >= l.messages, estimate, acked, rtt, now)
     l.arrived = l.lost = l.queued = l.messages = 0
     l.window_at = now
     return changed

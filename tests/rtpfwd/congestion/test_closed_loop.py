@@ -74,7 +74,7 @@ def test_two_percent_of_loss_keep_the_middle_layer(seed: int) -> None:
 def test_steps_are_followed_down_and_up(scenario: Scenario, seed: int) -> None:
     low, high = scenario.rates[1][1], min(scenario.rates[2][1], scenario.wanted)
     outcome = run(scenario, seed)
-    under = next(at for at, bps in outcome.flows[0].samples if at >= 15 * SECOND and bps <= low)
+    under = next(at for at, bps in outcome.flows[0].samples if at >= 15 * SECOND and bps <= 1.05 * low)
     assert under < 17 * SECOND
     assert outcome.sent_bps(17, 30) < low
     assert max(outcome.estimates(17, 25)) < 1.2 * low
