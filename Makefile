@@ -3,7 +3,7 @@
 
 PY := .venv/bin/python
 
-.PHONY: run test sanitize check lint bench fuzz debug compile web wheel protos lock format clean
+.PHONY: run test sanitize check lint bench quality fuzz debug compile web wheel protos lock format clean
 
 run:            ## set up everything and start it on http://localhost:3000
 	@sh ops/setup.sh run
@@ -37,6 +37,10 @@ lint:           ## style, types, import rules, generated files, the web client's
 bench:          ## one publisher to N viewers through a real node: CPU per forwarded packet, delay, loss
 	@sh ops/setup.sh dev
 	@.venv/bin/sightline bench fanout $(ARGS)
+
+quality:        ## what a Chromium viewer sees on bad links, three runs: build/quality.json and a table (about ten minutes, root)
+	@sh ops/setup.sh test
+	@$(PY) -m tests.foreign.quality $(ARGS)
 
 fuzz:           ## every *_untrusted function for SIGHTLINE_FUZZ_SECONDS each (default here: 300)
 	@sh ops/setup.sh dev

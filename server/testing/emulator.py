@@ -5,7 +5,12 @@
 
     with NetworkPair(LinkConfig(loss=0.05, delay_ns=20 * MS), seed=1) as pair:
         subprocess.run(pair.inside("a", ["ping", "-c1", pair.address("b")]))
+        pair.change([(0.0, narrow, narrow), (20.0, wide, wide)])  # now, and 20 s from now
+        print(pair.read())    # the counters so far
     print(pair.counters)      # after the exit: {"a_to_b": {"sent": …, "lost": …}, "b_to_a": {…}}
+
+The child takes orders as JSON lines on its standard input, `{"plan": [[seconds, config, config], …]}` or
+`{"read": true}`, and answers each with one line.
 """
 
 from __future__ import annotations
@@ -21,14 +26,14 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from server.testing.netem import Link, LinkConfig
+from server.testing.netem import SECOND, Link, LinkConfig
 
 TUNSETIFF = 0x400454CA  # linux/if_tun.h
 IFF_TUN, IFF_NO_PI = 0x0001, 0x1000
@@ -63,6 +68,23 @@ class NetworkPair:
         """The command line that runs `command` in a side's namespace."""
         return ["ip", "netns", "exec", self.name(side), *command]
 
+    def change(self, plan: Sequence[tuple[float, LinkConfig, LinkConfig]]) -> None:
+        """What the two directions become, and how many seconds from now, ascending. Packets that wait, wait on."""
+        self._order({"plan": [[seconds, asdict(a_to_b), asdict(b_to_a)] for seconds, a_to_b, b_to_a in plan]})
+
+    def read(self) -> dict[str, dict[str, int]]:
+        """The counters of both directions so far."""
+        return self._order({"read": True})
+
+    def _order(self, order: dict[str, Any]) -> dict[str, dict[str, int]]:
+        assert self._child is not None, "only while the pair is open"
+        assert self._child.stdin is not None
+        assert self._child.stdout is not None
+        self._child.stdin.write(json.dumps(order) + "\n")
+        self._child.stdin.flush()
+        answer: dict[str, dict[str, int]] = json.loads(self._child.stdout.readline())
+        return answer
+
     def __enter__(self) -> Self:
         try:
             for side in "ab":
@@ -78,6 +100,7 @@ class NetworkPair:
             )
             self._child = subprocess.Popen(
                 [sys.executable, "-m", "server.testing.emulator", arguments],
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
                 cwd=Path(__file__).parents[2],
@@ -148,14 +171,45 @@ def carry(devices: tuple[int, int], links: tuple[Link[bytes], Link[bytes]], *, b
     poller = select.poll()
     for device in devices:
         poller.register(device, select.POLLIN)
+    orders = Orders(links)
+    poller.register(orders.source, select.POLLIN)
     while not stopping:
         due = [timeout for link in links if (timeout := link.next_timeout()) is not None]
         wait_ms = 100.0 if not due else max(0.0, (min(due) - time.monotonic_ns()) / 1_000_000)
-        poller.poll(min(wait_ms, 100.0))
+        ready = poller.poll(min(wait_ms, 100.0))
+        if any(descriptor == orders.source for descriptor, _ in ready) and not orders.carry_out():
+            poller.unregister(orders.source)
         for source, link in zip(devices, links, strict=True):
             _take(source, link, blocks_udp=blocks_udp)
         for target, link in zip(reversed(devices), links, strict=True):
             _give(target, link)
+
+
+class Orders:
+    """What the parent asks for, a JSON line each. `source` is the file descriptor that they come from."""
+
+    def __init__(self, links: tuple[Link[bytes], Link[bytes]]) -> None:
+        self.source = sys.stdin.fileno()
+        self._links = links
+        self._unread = b""
+
+    def carry_out(self) -> bool:
+        """All that has come. False: the parent will send no more."""
+        received = os.read(self.source, 65_536)
+        *lines, self._unread = (self._unread + received).split(b"\n")
+        for line in lines:
+            order = json.loads(line)
+            now = time.monotonic_ns()
+            for seconds, *configs in order.get("plan", []):
+                for link, config in zip(self._links, configs, strict=True):
+                    link.plan([(now + round(seconds * SECOND), LinkConfig(**config))])
+            print(json.dumps(counters(self._links)), flush=True)
+        return bool(received)
+
+
+def counters(links: tuple[Link[bytes], Link[bytes]]) -> dict[str, dict[str, int]]:
+    """By direction."""
+    return {"a_to_b": asdict(links[0].counters), "b_to_a": asdict(links[1].counters)}
 
 
 def _take(device: int, link: Link[bytes], *, blocks_udp: bool) -> None:
@@ -185,8 +239,9 @@ def _main(arguments: dict[str, Any]) -> None:
         for index, config in enumerate(arguments["links"])
     ]
     print("ready", flush=True)
-    carry((first, second), (links[0], links[1]), blocks_udp=arguments["blocks_udp"])
-    print(json.dumps({"a_to_b": asdict(links[0].counters), "b_to_a": asdict(links[1].counters)}), flush=True)
+    pair = (links[0], links[1])
+    carry((first, second), pair, blocks_udp=arguments["blocks_udp"])
+    print(json.dumps(counters(pair)), flush=True)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
 from tests.needs import need_program
 
@@ -35,6 +35,15 @@ FLAGS = [
 @contextmanager
 def chromium(*flags: str, namespace: str | None = None, folder: Path | None = None) -> Iterator[Browser]:
     """One browser process. `namespace`: run it in that network namespace (`folder` holds the wrapper that does so)."""
+    with sync_playwright() as playwright, launched(playwright, *flags, namespace=namespace, folder=folder) as browser:
+        yield browser
+
+
+@contextmanager
+def launched(
+    playwright: Playwright, *flags: str, namespace: str | None = None, folder: Path | None = None
+) -> Iterator[Browser]:
+    """The same for those who need several at once: a thread can have one `playwright` only."""
     program = need_program("chromium")
     if namespace is not None:
         assert folder is not None
@@ -42,12 +51,11 @@ def chromium(*flags: str, namespace: str | None = None, folder: Path | None = No
         wrapper.write_text(f'#!/bin/sh\nexec ip netns exec {namespace} {program} "$@"\n')
         wrapper.chmod(wrapper.stat().st_mode | stat.S_IXUSR)
         program = str(wrapper)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, headless=True, args=[*FLAGS, *flags])
-        try:
-            yield browser
-        finally:
-            browser.close()
+    browser = playwright.chromium.launch(executable_path=program, headless=True, args=[*FLAGS, *flags])
+    try:
+        yield browser
+    finally:
+        browser.close()
 
 
 def join(browser: Browser, url: str, room: str, name: str) -> Page:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -19,6 +20,13 @@ print("bound", flush=True)
 while True:
     data, source = s.recvfrom(2000)
     s.sendto(data, source)
+"""
+
+SEND_TEN = """
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for number in range(10):
+    s.sendto(bytes(100), (sys.argv[1], 7009))
 """
 
 ASK = """
@@ -58,6 +66,33 @@ def test_loss_and_delay_reach_real_programs():
     assert float(shortest) >= 0.020
     assert 5 <= pair.counters["a_to_b"]["lost"] <= 45
     assert pair.counters["a_to_b"]["sent"] >= 400
+
+
+def test_a_link_changes_while_it_carries():
+    """Datagrams that nobody takes: the emulator's counters tell what became of them."""
+    need_network_namespaces()
+    with NetworkPair(LinkConfig(), seed=6) as pair:
+        send = pair.inside("a", [sys.executable, "-c", SEND_TEN, pair.address("b")])
+        taken = 0
+
+        def ten_more() -> dict[str, int]:
+            nonlocal taken
+            subprocess.run(send, check=True)
+            taken += 10
+            deadline = time.monotonic() + 5
+            while (counters := pair.read()["a_to_b"])["sent"] < taken and time.monotonic() < deadline:
+                pass
+            return counters
+
+        assert ten_more()["lost"] == 0
+        pair.change([(0.0, LinkConfig(loss=1.0), LinkConfig()), (1.5, LinkConfig(), LinkConfig())])
+        counters = ten_more()
+        assert counters["lost"] >= 9  # the kernel's own IPv6 solicitations come between
+        assert 20 * 128 <= counters["sent_bytes"] <= 24 * 128
+        while (following := ten_more())["lost"] > counters["lost"]:  # until the second change has come
+            assert taken < 2000
+            counters = following
+        assert following["delivered"] >= 19
 
 
 def test_nothing_is_left_behind_when_the_path_closes():
