@@ -5,6 +5,9 @@
 message as protobuf's JSON, is answered by one line, {"reply": {…}} or {"error": "…"}. {"method": "counters"} answers
 every counter of the node, summed over its lanes; bench/node_commands.py has more such methods. The node ends when its
 standard input does.
+
+It forwards everything to everybody unless the option adaptation=on is given: benches ask what forwarding costs, and an
+estimate of the network would thin out the very load that they offer.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from protos.control import MediaNode, NodeError
 from server.config import MediaConfig
 from server.errors import LocalError
 from server.io.priority import yield_to_lanes
+from server.media.adaptation_settings import AdaptationSettings
 from server.node import NodeHandle, serve_node
 
 LONGEST_LINE = 1 << 20
@@ -77,6 +81,7 @@ def parse_options(options: Sequence[str]) -> dict[str, Any]:
         bool: _boolean,
         tuple[str, ...]: _texts,
         tuple[int, ...]: _numbers,
+        AdaptationSettings: _adaptation,
     }
     values: dict[str, Any] = {}
     for option in options:
@@ -96,6 +101,13 @@ def _boolean(text: str) -> bool:
     if text not in ("true", "false"):
         raise ValueError(text)
     return text == "true"
+
+
+def _adaptation(text: str) -> AdaptationSettings:
+    """on, off, or on with the bit/s that each viewer's estimate starts at."""
+    if text in ("on", "off"):
+        return AdaptationSettings(on=text == "on")
+    return AdaptationSettings(start_bps=int(text))
 
 
 def _texts(text: str) -> tuple[str, ...]:
@@ -137,6 +149,7 @@ def say(message: dict[str, Any]) -> None:
 def main(address: str, lanes: int, cpus: str, options: tuple[str, ...]) -> None:
     """A media node for a bench."""
     settings: dict[str, Any] = {"listen_host": address, "lanes": lanes, "tcp": False}
+    settings["adaptation"] = AdaptationSettings(on=False)
     settings |= parse_options(options)
     try:
         config = MediaConfig(**settings)

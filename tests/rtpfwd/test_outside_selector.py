@@ -33,7 +33,7 @@ cdef class EverySecond(Selector):
 """
 
 
-def build(folder: Path, source: str) -> ModuleType:
+def build(folder: Path, source: str, headers: Path = ROOT) -> ModuleType:
     (folder / "outside.pyx").write_text(source)
     script = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
@@ -41,7 +41,7 @@ def build(folder: Path, source: str) -> ModuleType:
         "setup(name='outside', script_args=['-q', 'build_ext', '--inplace'],"
         " ext_modules=cythonize(['outside.pyx'], include_path=[sys.argv[1]], language_level=3, quiet=True))\n"
     )
-    subprocess.run([sys.executable, "-c", script, str(ROOT)], cwd=folder, check=True, capture_output=True)
+    subprocess.run([sys.executable, "-c", script, str(headers)], cwd=folder, check=True, capture_output=True)
     (built,) = folder.glob("outside.*.so")
     spec = importlib.util.spec_from_file_location("outside", built)
     assert spec is not None
