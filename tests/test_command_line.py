@@ -45,9 +45,9 @@ def refused(*options: str) -> str:
 
 
 def test_help_names_every_command_and_option():
-    assert all(word in run("--help").stdout for word in ("up", "doctor", "bench"))
+    assert all(word in run("--help").stdout for word in ("up", "doctor", "bench", "sim"))
     text = run("up", "--help").stdout
-    assert all(word in text for word in ("--port", "SIGHTLINE_PORT", "3000", "--announce", "Examples"))
+    assert all(word in text for word in ("--port", "SIGHTLINE_PORT", "3000", "--announce", "--adaptation", "Examples"))
 
 
 def test_it_starts_answers_and_stops_within_two_seconds(tmp_path: Path):
