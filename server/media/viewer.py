@@ -217,11 +217,14 @@ class Viewer:
         return pure.video_budget(self.estimate_bps, self._audio(), loss)
 
     def _audio(self) -> int:
-        """What this viewer's audio takes now."""
+        """What this viewer's audio takes now, as far as the estimate covers it: without transport-wide numbers it is no
+        part of what was seen to arrive, so the estimate is without it already."""
         rates = [
             consumer.producer.rates.flowing_bps()
             for consumer in self.media.consumers.values()
-            if consumer.producer.kind == "audio" and not (consumer.paused or consumer.producer_paused)
+            if consumer.producer.kind == "audio"
+            and consumer.measured
+            and not (consumer.paused or consumer.producer_paused)
         ]
         most = self._shelf.settings.audio_forwarding
         return sum(sorted(rates, reverse=True)[:most] if most else rates)
