@@ -23,7 +23,7 @@ GOALS: list[tuple[str, str, str, q.Goal]] = [
             ("steady", f"v{rate}", "changes", q.changes(1, 10)),
             ("steady", f"v{rate}", "gap", q.longest_gap(1000)),
             ("steady", f"v{rate}", "sound", q.audio_loss()),
-            *([] if rate == 300 else [("steady", f"v{rate}", "fps", q.rate_of_frames(24, 10))]),
+            ("steady", f"v{rate}", "fps", q.rate_of_frames(24, 10)),
             *([("steady", f"v{rate}", "whole", q.undecodable_nowhere())] if rate > 2000 else []),
         ]
     ),
@@ -83,6 +83,9 @@ GOALS: list[tuple[str, str, str, q.Goal]] = [
     ("screen_share_1mbit", "bert", "queue", q.queue(100)),
     *(("audio_under_congestion", f"v{rate}", "sound", q.audio_loss()) for rate in (300, 150)),
     *(("audio_under_congestion", f"v{rate}", "loss", q.congestion_loss()) for rate in (300, 150, 100)),
+    ("audio_under_congestion", "v300", "fps", q.rate_of_frames(24, 10)),
+    ("step_down", "to300", "fps", q.rate_of_frames(24, 30)),
+    *(("join_into_congestion", name, "gap", q.longest_gap(1000)) for name in ("bert", "cleo", "dora")),
     ("join_into_congestion", "dora", "first frame", q.first_frame(1000)),
     *(("join_into_congestion", name, "sound", q.audio_loss()) for name in ("bert", "cleo", "dora")),
     ("asymmetric_loss", "bert", "gap", q.longest_gap(1000)),
