@@ -56,10 +56,10 @@ async function transportOf(device, direction, iceServers) {
 // ---- the publisher ----
 
 /** Soft blobs that turn and drift: enough to fill 1500 kbit/s at 720p, not so much that 180p overshoots 150 kbit/s. */
-function picture() {
+function picture(height) {
   const canvas = document.createElement('canvas')
-  canvas.width = 1280
-  canvas.height = 720
+  canvas.width = (height / 9) * 16
+  canvas.height = height
   const texture = document.createElement('canvas')
   texture.width = texture.height = 1600
   const paint = texture.getContext('2d')
@@ -81,7 +81,8 @@ function picture() {
   setInterval(() => {
     frame += 1
     const angle = frame * 0.004
-    pen.setTransform(Math.cos(angle), Math.sin(angle), -Math.sin(angle), Math.cos(angle), 640, 360)
+    const [cos, sin] = [Math.cos(angle), Math.sin(angle)].map((part) => (part * height) / 720)
+    pen.setTransform(cos, sin, -sin, cos, canvas.width / 2, canvas.height / 2)
     pen.drawImage(texture, -800 + 40 * Math.sin(frame / 31), -800 + 40 * Math.cos(frame / 23))
   }, FRAME_MS)
   return canvas.captureStream().getVideoTracks()[0]
@@ -89,14 +90,14 @@ function picture() {
 
 let producer
 
-/** `codec`: a mime type. `encodings` as mediasoup-client takes them. */
-async function publish({ url, room, codec, encodings, obeys = true }) {
+/** `codec`: a mime type. `encodings` as mediasoup-client takes them. `height` of the picture, which is 16:9. */
+async function publish({ url, room, codec, encodings, height }) {
   const { device, iceServers } = await enter({ url, room, name: 'publisher' })
   const transport = await transportOf(device, 'send', iceServers)
   const chosen = device.rtpCapabilities.codecs.find(({ mimeType }) => mimeType.toLowerCase() === codec.toLowerCase())
   if (!chosen) return { missing: codec }
   handlers.producerEncodingsWanted = async ({ wanted }) => {
-    if (!obeys || !producer) return
+    if (!producer) return
     const parameters = producer.rtpSender.getParameters()
     parameters.encodings.forEach((encoding, index) => {
       encoding.active = wanted[index] ?? true
@@ -104,7 +105,7 @@ async function publish({ url, room, codec, encodings, obeys = true }) {
     await producer.rtpSender.setParameters(parameters)
   }
   const options = { videoGoogleStartBitrate: 1500 }
-  producer = await transport.produce({ track: picture(), encodings, codec: chosen, codecOptions: options })
+  producer = await transport.produce({ track: picture(height), encodings, codec: chosen, codecOptions: options })
   return { sent: producer.rtpParameters }
 }
 

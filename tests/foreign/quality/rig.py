@@ -68,11 +68,17 @@ class Rig:
 
     @contextmanager
     def publisher(
-        self, room: str, *, codec: str = "video/VP8", encodings: list[dict[str, Any]] | None = None
+        self,
+        room: str,
+        *,
+        codec: str = "video/VP8",
+        encodings: list[dict[str, Any]] | None = None,
+        height: int = 720,
     ) -> Iterator[tuple[Page, dict[str, Any]]]:
         """Somebody who publishes; the page, and {"sent": parameters} or {"missing": codec}."""
         with self.page(self.publishing) as page:
-            options = {"url": self.socket, "room": room, "codec": codec, "encodings": encodings or SIMULCAST}
+            options: dict[str, Any] = {"url": self.socket, "room": room, "codec": codec, "height": height}
+            options["encodings"] = encodings or SIMULCAST
             yield page, page.evaluate("options => publish(options)", options)
 
     def watch(self, room: str, scene: Scene) -> tuple[dict[str, Any], list[Crossing]]:

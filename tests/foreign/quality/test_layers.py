@@ -1,0 +1,85 @@
+"""Real Chromium sends each kind of layers; a viewer asks for one after the other, and its decoder never stops."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+
+from tests.foreign.browsers import eventually
+from tests.foreign.quality.rig import Rig, newest, rig
+from tests.needs import need_network_namespaces
+
+pytestmark = pytest.mark.slow
+
+HEIGHT = 540  # of the source: below this Chromium leaves out layers, and above it two cores are too few
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """`heights`: of the spatial layers, the lowest first."""
+
+    name: str
+    codec: str
+    encodings: tuple[dict[str, Any], ...]
+    heights: tuple[int, ...]
+
+
+def simulcast(*kbps: int, mode: str) -> tuple[dict[str, Any], ...]:
+    """The lowest first, each twice as large as the one before."""
+    return tuple(
+        {"scaleResolutionDownBy": 2 ** (len(kbps) - 1 - index), "maxBitrate": rate * 1000, "scalabilityMode": mode}
+        for index, rate in enumerate(kbps)
+    )
+
+
+CASES = (
+    Case("vp8-simulcast", "video/VP8", simulcast(80, 200, 600, mode="L1T3"), (135, 270, 540)),
+    Case("av1-simulcast", "video/AV1", simulcast(150, 500, mode="L1T2"), (270, 540)),
+)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    need_network_namespaces()
+    with rig(tmp_path_factory.mktemp("layers")) as ready:
+        yield ready
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_viewer_gets_the_layer_that_it_asks_for(running: Rig, case: Case):
+    """Up and down, to neighbours and past them. Frames go on being decoded, and no keyframe has to be begged for."""
+    publisher = running.publisher(case.name, codec=case.codec, encodings=list(case.encodings), height=HEIGHT)
+    with publisher as (_, published):
+        if "missing" in published:
+            pytest.skip(f"this Chromium does not send {case.codec}")
+        with running.viewer(case.name) as viewer:
+            top = len(case.heights) - 1
+            reach(viewer, case.heights[top])
+            for spatial in (0, top, *range(top - 1, -1, -1), *range(1, top + 1)):
+                viewer.evaluate("([spatial]) => prefer(spatial, 2)", [spatial])
+                reach(viewer, case.heights[spatial])
+            end = newest(viewer)
+            # Chromium's decoder begs by PLI when it can't go on. Nothing is lost here, so it never needs to.
+            assert end["pliCount"] == 0, end
+            assert end["packetsLost"] == 0, end
+
+
+def reach(viewer: Page, height: int) -> None:
+    """The picture gets that height and plays on with it."""
+
+    def has_it() -> dict[str, Any] | None:
+        row = newest(viewer)
+        return row if row.get("frameHeight") == height else None
+
+    reached = eventually(f"{height} lines", has_it, seconds=15)
+
+    def plays_on() -> bool:
+        row = newest(viewer)
+        assert row["frameHeight"] == height, row
+        return bool(row["framesDecoded"] >= reached["framesDecoded"] + 10)
+
+    eventually("ten more frames of it", plays_on, seconds=10)
