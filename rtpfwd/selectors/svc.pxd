@@ -27,6 +27,7 @@ cdef class Svc(Selector):
                                 # keyframe; 0: none is
     cdef int64_t blocked        # ns since when a higher temporal layer than flows is wanted; 0: none is
     cdef bint joins_between     # some higher spatial layer could be joined without a keyframe
+    cdef bint is_reduced        # to the lowest temporal layer, until a keyframe lets it go down
     cdef Levels levels
 
     cdef void see(self, const PacketView* view, int spatial, int temporal) noexcept nogil

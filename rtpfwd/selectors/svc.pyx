@@ -42,6 +42,7 @@ cdef class Svc(Selector):
         self.missing = 0
         self.blocked = 0
         self.joins_between = False
+        self.is_reduced = False
         self.levels.count = 0
         for index in range(MAX_SPATIAL):
             self.last_picture[index] = 0
@@ -141,6 +142,7 @@ cdef class Svc(Selector):
         if lowest > 0:
             spatial = lowest
         self.missing = self.blocked = 0
+        self.is_reduced = False
         self.alone = 0
         if not self.flowing:
             self.flowing = True
@@ -168,7 +170,8 @@ cdef class Svc(Selector):
         flows = min(self.top, spatial)
         if flows < lowest:
             flows = -1      # the sender stopped it
-        if lowest > 0 and wanted < flows:
+        self.is_reduced = lowest > 0 and wanted < flows
+        if self.is_reduced:
             # Too much flows until the keyframe comes: at least send no more than must be.
             wanted_temporal = 0
         temporal = min(temporal, wanted_temporal)
@@ -201,7 +204,7 @@ cdef class Svc(Selector):
             elif not view.needs_lower and self.alone > ALONE_FRAMES:
                 # It needs none of the layers in between, and neither will what follows.
                 level_add(&self.levels, view.ext_seq, spatial, spatial, level.temporal)
-        elif spatial == level.lowest and temporal == level.temporal + 1 and temporal <= to_temporal:
+        elif spatial == level.lowest and temporal == level.temporal + 1 <= to_temporal and not self.is_reduced:
             level_add(&self.levels, view.ext_seq, level.lowest, level.spatial, temporal)
             self.blocked = 0
 
