@@ -6,7 +6,6 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef enum:
-    SENT_LOG = 4096             # packets remembered until feedback about them comes
     MAX_RESULTS = 1024          # packets that one feedback message may tell of
 
 cdef enum CongestionCause:      # why the estimate is what it is: the newest of the reasons that changed it

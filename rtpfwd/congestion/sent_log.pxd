@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 
 cdef enum:
-    LOG_FIRST = 256             # packets of a new log; it doubles up to SENT_LOG while feedback is late
+    LOG_FIRST = 256             # packets of a new log; it doubles up to LOG_MAX while feedback is late
     LOG_MAX = 4096
 
 cdef enum Fate:

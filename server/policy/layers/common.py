@@ -6,6 +6,7 @@ step that fits. A step that keeps what flows now may use the whole budget; a ste
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -241,15 +242,15 @@ def floors_first(ladders: Sequence[Ladder], groups: Sequence[Sequence[int]]) -> 
     return order
 
 
-class Ordered:
+class Ordered(ABC):
     """An allocator that is an order of steps."""
 
     def __init__(self) -> None:
         self._patience = Patience()
 
+    @abstractmethod
     def order(self, ladders: Sequence[Ladder]) -> Iterable[Step]:
         """The steps, the most wanted first."""
-        raise NotImplementedError
 
     def allocate(self, request: AllocationRequest) -> list[Allocation]:
         ladders = [ladder(wish) for wish in request.wishes]
