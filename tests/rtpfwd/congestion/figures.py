@@ -39,7 +39,9 @@ def step(scenario: Scenario) -> str:
     cells = (
         spread(
             scenario,
-            lambda o: next(at for at, bps in o.flows[0].samples if at >= 15 * SECOND and bps <= 1.05 * low) / SECOND - 15,
+            lambda o: (
+                next(at for at, bps in o.flows[0].samples if at >= 15 * SECOND and bps <= 1.05 * low) / SECOND - 15
+            ),
             2,
         ),
         spread(scenario, lambda o: o.first_reaching(0.8 * high, 30), 2),
