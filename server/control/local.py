@@ -82,6 +82,8 @@ class LocalNode:
         self._sockets = sockets
         self._node_id = node_id
         self._version = version
+        # Taken once: a decision keeps its time however often it is asked for.
+        self._unix_offset = unix_ms() * 1_000_000 - drive.clock()
 
     async def get_node_info(self, request: pb.GetNodeInfoRequest) -> pb.NodeInfo:
         async with _answering():
@@ -253,7 +255,7 @@ class LocalNode:
     async def get_decisions(self, request: pb.GetDecisionsRequest) -> pb.Decisions:
         async with _answering():
             # Decisions are kept in monotonic time, as everything is; only what leaves the node is in the world's.
-            offset = unix_ms() * 1_000_000 - self._drive.clock()
+            offset = self._unix_offset
             since = max(request.since_unix_ms * 1_000_000 - offset, 0) if request.since_unix_ms else 0
             found, forgotten = self._commands.decisions(request.transport_id, since, request.most)
             return pb.Decisions(
