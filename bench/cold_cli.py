@@ -255,12 +255,20 @@ def join(
     type=click.FloatRange(0, 600),
     help="Watch it so long while media flows (viewers only).",
 )
+@click.option(
+    "--adaptation",
+    default="off",
+    show_default=True,
+    type=click.Choice(["on", "off"]),
+    help="Whether viewers get what their path carries, as `sightline run` does it.",
+)
 @_node_options
 def memory(
     *,
     consumers: int,
     shape: Shape,
     minutes: float,
+    adaptation: str,
     profile: str,
     repeat: int,
     pin: Pins,
@@ -273,17 +281,19 @@ def memory(
     Examples:
       sightline bench memory
       sightline bench memory --shape consumers
+      sightline bench memory --adaptation on
       sightline bench memory --consumers 200 --minutes 60 --json memory.json
     """
     if minutes and shape != "viewers":
         raise click.UsageError("--minutes needs media, and so --shape viewers")
     console, started = Console(), datetime.now(UTC)
-    settings = MemorySettings(shape, consumers, minutes, profile, repeat, seed, *pin)
+    settings = MemorySettings(shape, consumers, minutes, profile, repeat, seed, *pin, adaptation=adaptation == "on")
     runs = run_bench(lambda progress: measure_memory(settings, progress), console)
     given: dict[str, object] = {
         "consumers": consumers,
         "shape": shape,
         "minutes": minutes,
+        "adaptation": adaptation,
         "profile": profile,
         "repeat": repeat,
     }

@@ -30,6 +30,7 @@ FIGURES: Final = (
     Figure("per_unit_second_half_kib", "  each of the second half", "KiB of RSS", 2),
     Figure("plane_per_unit_kib", "  of it in the plane's structs", "KiB", 2),
     Figure("transport_kib", "plane: a transport, with its SRTP windows", "KiB", 2),
+    Figure("adaptation_kib", "  of it for the estimate and the pacer", "KiB", 2),
     Figure("consumer_kib", "plane: a consumer without what it sent", "KiB", 2),
     Figure("sent_ring_kib", "plane: what a consumer can be asked for again", "KiB", 2),
     Figure("producer_kib", "plane: a producer with its encodings", "KiB", 2),
@@ -55,6 +56,7 @@ class MemorySettings:
     seed: int = 1
     server_cpus: tuple[int, ...] = ()
     generator_cpus: tuple[int, ...] = ()
+    adaptation: bool = False
 
 
 async def measure_memory(settings: MemorySettings, progress: Progress = silent) -> list[Run]:
@@ -62,7 +64,8 @@ async def measure_memory(settings: MemorySettings, progress: Progress = silent) 
     runs = []
     for number in range(settings.repeat):
         load = os.getloadavg()[0]
-        async with open_sightline(cpus=settings.server_cpus) as node:
+        options = {"adaptation": "on"} if settings.adaptation else {}
+        async with open_sightline(cpus=settings.server_cpus, options=options) as node:
             figures = await _measure(node, settings, settings.seed + number, progress)
             runs.append(Run(f"{node.name} {node.version}", node.tuning, figures, {}, load, ()))
     return runs
@@ -159,6 +162,7 @@ def _figures(
         "per_unit_second_half_kib": ((new["rss"] - middle["process"]["rss"]) / second / 1024 if second else None),
         "plane_per_unit_kib": in_plane / count / 1024,
         "transport_kib": _bytes(transports) / transports["count"] / 1024,
+        "adaptation_kib": (transports["pacers"] + transports["congestion"]) / transports["count"] / 1024,
         "consumer_kib": consumers["structs"] / consumers["count"] / 1024,
         "sent_ring_kib": consumers["sent_rings"] / consumers["count"] / 1024,
         "producer_kib": (_bytes(producers) - producers["encodings"]) / producers["count"] / 1024,

@@ -5,6 +5,7 @@ SRTP sessions of libsrtp, SRTP's keys and Python's own objects are not in it: th
 
 from libc.stdint cimport int32_t, uint8_t, uint32_t
 
+from rtpfwd.congestion.controller cimport congestion_bytes
 from rtpfwd.crypto.window cimport Window
 from rtpfwd.pacer cimport pacer_bytes
 from rtpfwd.plane cimport Plane
@@ -39,6 +40,7 @@ cdef struct Sums:
     size_t receivers        # the windows and indices of SRTP, by SSRC
     size_t feedback         # transport-wide arrivals
     size_t pacers           # queues, without the slots that lie in them
+    size_t congestion       # estimates, with what is known of packets on their way
     size_t producers
     size_t encodings
     size_t missing
@@ -66,6 +68,7 @@ cdef void _transport(const Transport* t, Sums* sums) noexcept nogil:
     if t.twcc.arrivals != NULL:
         sums.feedback += TWCC_WINDOW * 8
     sums.pacers += pacer_bytes(t)
+    sums.congestion += congestion_bytes(t.congestion)
 
 
 cdef void _producer(const Producer* p, Sums* sums) noexcept nogil:
@@ -96,7 +99,7 @@ cdef void _consumer(const Consumer* c, Sums* sums) noexcept nogil:
 
 def memory_report(Plane plane not None):
     cdef PlaneState* s = plane.state
-    cdef Sums sums = Sums(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+    cdef Sums sums = Sums(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
     cdef size_t slab_bytes, slots, free_slots, tables, queues, areas, packets
     cdef uint32_t slot
     with nogil:
@@ -126,7 +129,7 @@ def memory_report(Plane plane not None):
         "history": {"bytes": slab_bytes, "slots": slots, "free": free_slots, "slot": s.slab.slot_size},
         "transports": {
             "count": sums.transport_count, "structs": sums.transports, "srtp_windows": sums.receivers,
-            "feedback": sums.feedback, "pacers": sums.pacers,
+            "feedback": sums.feedback, "pacers": sums.pacers, "congestion": sums.congestion,
         },
         "producers": {
             "count": sums.producer_count, "encodings": sums.encoding_count,

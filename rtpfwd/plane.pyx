@@ -21,7 +21,7 @@ from rtpfwd.convert cimport (
     producer_from,
     routine_from,
 )
-from rtpfwd.congestion.controller cimport CAUSE_COUNT, CongestionConfig, PacketResult
+from rtpfwd.congestion.controller cimport CAUSE_COUNT, CongestionConfig, PacketResult, congestion_watch
 from rtpfwd.estimate cimport (
     Figures,
     estimate_figures,
@@ -986,6 +986,7 @@ cdef int _set(PlaneState* s, object transport, int what, int64_t value, object n
                 estimate_wanted(s, t, value, at)
             elif controlled:
                 (<Pacer*>t.pacer).watched = value != 0
+                congestion_watch(t.congestion, value != 0)
         plane_unlock(s)
     _check(t != NULL, 0, transport, KIND_TRANSPORT)
     if not controlled and what != SET_RECEIVE_LIMIT:

@@ -1,6 +1,6 @@
 """The rate at which packets arrive."""
 
-from libc.stdlib cimport llabs
+from libc.stdlib cimport calloc, free, llabs
 
 cdef enum:
     SPAN_MS = 3
@@ -12,14 +12,51 @@ cdef enum:
     MS = 1000000
 
 
+cdef int acked_open(AckedRate* a) noexcept nogil:
+    a.spans = <AckedSpan*>calloc(ACKED_FIRST, sizeof(AckedSpan))
+    a.places = ACKED_FIRST
+    a.count = a.untold = 0
+    return -1 if a.spans == NULL else 0
+
+
+cdef void acked_close(AckedRate* a) noexcept nogil:
+    free(a.spans)
+    a.spans = NULL
+
+
+cdef size_t acked_bytes(const AckedRate* a) noexcept nogil:
+    return <size_t>a.places * sizeof(AckedSpan)
+
+
+cdef inline AckedSpan* _span(const AckedRate* a, int64_t number) noexcept nogil:
+    return &a.spans[number & (a.places - 1)]
+
+
+cdef inline int64_t _last_arrived(const AckedSpan* span) noexcept nogil:
+    return span.first_arrived + span.lasted
+
+
+cdef void _grow(AckedRate* a) noexcept nogil:
+    # Without memory the rate is that of the spans there are.
+    cdef AckedSpan* spans = <AckedSpan*>calloc(2 * a.places, sizeof(AckedSpan))
+    cdef int64_t number
+    if spans == NULL:
+        return
+    for number in range(a.count - a.places, a.count):
+        spans[number & (2 * a.places - 1)] = _span(a, number)[0]
+    free(a.spans)
+    a.spans = spans
+    a.places *= 2
+
+
 cdef void acked_untold(AckedRate* a, int64_t bytes) noexcept nogil:
     a.untold += bytes
 
 
 cdef void acked_add(AckedRate* a, int64_t sent_at, int64_t arrived_at, uint32_t size) noexcept nogil:
-    cdef AckedSpan* span = &a.spans[(a.count - 1) % ACKED_PLACES] if a.count else NULL
+    cdef AckedSpan* span = _span(a, a.count - 1) if a.count else NULL
     if span != NULL:
-        if llabs(arrived_at - span.last_arrived) > <int64_t>GAP_MS * MS:
+        if llabs(arrived_at - _last_arrived(span)) > <int64_t>GAP_MS * MS:
             a.count = a.untold = 0
         elif arrived_at < span.first_arrived:
             # Reordered: its bytes count, where they belong does not matter within the window.
@@ -27,13 +64,18 @@ cdef void acked_add(AckedRate* a, int64_t sent_at, int64_t arrived_at, uint32_t 
             return
         elif arrived_at - span.first_arrived < <int64_t>SPAN_MS * MS:
             span.bytes += size
-            span.last_arrived = max(span.last_arrived, arrived_at)
+            span.lasted = max(span.lasted, <uint32_t>(arrived_at - span.first_arrived))
             span.last_sent = max(span.last_sent, sent_at)
             return
-    span = &a.spans[a.count % ACKED_PLACES]
-    span.first_arrived = span.last_arrived = arrived_at
+    # The oldest gives way. Both rates look back until their window is over, the one of busy links not at the last place.
+    if a.places <= a.count and a.places < ACKED_MAX \
+            and arrived_at - _last_arrived(_span(a, a.count + 2)) < <int64_t>WINDOW_MS * MS:
+        _grow(a)
+    span = _span(a, a.count)
+    span.first_arrived = arrived_at
+    span.lasted = 0
     span.last_sent = sent_at
-    span.bytes = size + a.untold
+    span.bytes = <uint32_t>(size + a.untold)
     a.untold = 0
     a.count += 1
 
@@ -46,15 +88,15 @@ cdef int64_t acked_bps(const AckedRate* a) noexcept nogil:
     cdef const AckedSpan* span
     if a.count < 2:
         return 0
-    newest = &a.spans[index % ACKED_PLACES]
+    newest = _span(a, index)
     while True:
-        span = &a.spans[index % ACKED_PLACES]
-        arrived = newest.last_arrived - span.last_arrived
+        span = _span(a, index)
+        arrived = _last_arrived(newest) - _last_arrived(span)
         if arrived >= <int64_t>WINDOW_MS * MS and (
             a.count - 1 - index >= LEAST_SPANS or arrived >= <int64_t>WINDOW_MAX_MS * MS
         ):
             break
-        if index == 0 or a.count - index >= ACKED_PLACES:
+        if index == 0 or a.count - index >= a.places:
             if arrived < <int64_t>WINDOW_MS * MS // 2:
                 return 0
             break
@@ -73,10 +115,10 @@ cdef int64_t acked_busy_bps(const AckedRate* a) noexcept nogil:
     cdef const AckedSpan* span
     if a.count < 2:
         return 0
-    newest = &a.spans[index % ACKED_PLACES]
-    while index >= 0 and a.count - index < ACKED_PLACES:
-        span = &a.spans[index % ACKED_PLACES]
-        took = newest.last_arrived - span.last_arrived
+    newest = _span(a, index)
+    while index >= 0 and a.count - index < a.places:
+        span = _span(a, index)
+        took = _last_arrived(newest) - _last_arrived(span)
         if took >= <int64_t>BUSY_MS * MS:
             return bytes * 8 * 1000 * MS // took
         bytes += span.bytes

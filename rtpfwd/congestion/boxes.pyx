@@ -1,9 +1,8 @@
 """Python face of the boxes of congestion control, for tests. Signatures and meaning: boxes.pyi."""
 
 from libc.stdint cimport int64_t, uint8_t
-from libc.string cimport memset
 
-from rtpfwd.congestion.acked_rate cimport AckedRate, acked_add, acked_bps
+from rtpfwd.congestion.acked_rate cimport AckedRate, acked_add, acked_bps, acked_busy_bps, acked_close, acked_open
 from rtpfwd.congestion.aimd cimport Aimd, aimd_init, aimd_set, aimd_update
 from rtpfwd.congestion.feedback cimport (
     FeedbackClock, FeedbackReader, feedback_next, feedback_open_untrusted, feedback_reference,
@@ -16,7 +15,7 @@ from rtpfwd.congestion.probe cimport (
 )
 from rtpfwd.congestion.queue_delay cimport QueueDelay, queue_add, queue_ns
 from rtpfwd.congestion.sent_log cimport (
-    FATE_ARRIVED, SentLog, SentPacket, log_close, log_extend, log_find, log_open, log_sent,
+    FATE_ARRIVED, FATE_LOST, SentLog, SentPacket, log_close, log_extend, log_find, log_open, log_sent,
 )
 from rtpfwd.congestion.silence cimport Silence, silence_cuts, silence_heard, silence_init, silence_sent
 from rtpfwd.congestion.trendline cimport Trendline, trend_add, trend_init
@@ -94,6 +93,9 @@ cdef class Log:
     def acknowledge(self, int64_t number):
         log_find(&self._log, number).fate = FATE_ARRIVED
 
+    def lose(self, int64_t number):
+        log_find(&self._log, number).fate = FATE_LOST
+
     @property
     def capacity(self):
         return self._log.capacity
@@ -145,7 +147,11 @@ cdef class Acked:
     cdef AckedRate _acked
 
     def __cinit__(self):
-        memset(&self._acked, 0, sizeof(AckedRate))
+        if acked_open(&self._acked):
+            raise MemoryError
+
+    def __dealloc__(self):
+        acked_close(&self._acked)
 
     def add(self, int64_t sent_at, int64_t arrived_at, unsigned int size):
         acked_add(&self._acked, sent_at, arrived_at, size)
@@ -153,6 +159,14 @@ cdef class Acked:
     @property
     def bps(self):
         return acked_bps(&self._acked)
+
+    @property
+    def busy_bps(self):
+        return acked_busy_bps(&self._acked)
+
+    @property
+    def places(self):
+        return self._acked.places
 
 
 cdef class Loss:

@@ -63,7 +63,9 @@ cdef void congestion_configure(Congestion* c, const CongestionConfig* config, in
 cdef void congestion_sent(Congestion* c, uint16_t seq, uint32_t size, uint16_t probe, int64_t now) noexcept nogil
 # The FCI of one transport-wide feedback message. 0, or DROP_RTCP_MALFORMED: then nothing has changed.
 cdef int congestion_feedback_untrusted(Congestion* c, const uint8_t* body, int size, int64_t now) noexcept nogil
-# The results of the newest feedback, for an outside controller. Valid until the next call of anything.
+# Whether an outside controller wants the results of each feedback; they are not kept otherwise.
+cdef void congestion_watch(Congestion* c, bint on) noexcept nogil
+# Those of the newest feedback while it is watched. Valid until the next call of anything.
 cdef int congestion_results(const Congestion* c, const PacketResult** results) noexcept nogil
 # A receiver report of one stream; rtt in ns, 0 = unknown.
 cdef void congestion_report(Congestion* c, uint8_t fraction_lost, uint32_t packets, int64_t rtt, int64_t now) noexcept nogil
@@ -78,3 +80,4 @@ cdef int64_t congestion_due(const Congestion* c) noexcept nogil         # ns of 
 cdef bint congestion_take_probe(Congestion* c, ProbePlan* plan, int64_t now) noexcept nogil
 cdef void congestion_state(const Congestion* c, CongestionState* state) noexcept nogil
 cdef int64_t congestion_pacing_bps(const Congestion* c) noexcept nogil  # how fast what waits may leave
+cdef size_t congestion_bytes(const Congestion* c) noexcept nogil         # of memory; NULL has none

@@ -3,7 +3,9 @@ behaviour, Carlucci et al. 2016). docs/congestion.md shows the way of a feedback
 
 from libc.stdlib cimport calloc, free, realloc
 
-from rtpfwd.congestion.acked_rate cimport AckedRate, acked_add, acked_bps, acked_busy_bps, acked_untold
+from rtpfwd.congestion.acked_rate cimport (
+    AckedRate, acked_add, acked_bps, acked_busy_bps, acked_bytes, acked_close, acked_open, acked_untold,
+)
 from rtpfwd.congestion.aimd cimport Aimd, aimd_init, aimd_set, aimd_update
 from rtpfwd.congestion.feedback cimport (
     FeedbackClock, FeedbackReader, feedback_next, feedback_open_untrusted, feedback_reference,
@@ -17,7 +19,7 @@ from rtpfwd.congestion.probe cimport (
 from rtpfwd.congestion.queue_delay cimport QueueDelay, queue_add, queue_begin, queue_least, queue_ns
 from rtpfwd.congestion.remb cimport Remb, remb_bound, remb_set
 from rtpfwd.congestion.sent_log cimport (
-    FATE_ARRIVED, FATE_LOST, FATE_UNKNOWN, LOG_MAX, SentLog, SentPacket, log_close, log_extend, log_find, log_open,
+    FATE_ARRIVED, FATE_LOST, FATE_UNKNOWN, LOG_MAX, SentLog, SentPacket, log_bytes, log_close, log_extend, log_find, log_open,
     log_sent,
 )
 from rtpfwd.congestion.silence cimport Silence, silence_cuts, silence_heard, silence_init, silence_sent
@@ -62,7 +64,8 @@ cdef struct Congestion:
     bint measured                   # a probe or a decrease has put the start rate right
     int64_t override_bps            # -1 = none
     int64_t reported_at             # ns of the newest receiver report that moved the rate
-    PacketResult* results
+    bint watched                    # somebody wants the results
+    PacketResult* results           # NULL: nobody did so far
     int results_count
     int results_room
     CongestionState state
@@ -82,9 +85,7 @@ cdef Congestion* congestion_open(const CongestionConfig* config, int64_t now) no
     if c == NULL:
         return NULL
     c.config = config[0]
-    c.results = <PacketResult*>calloc(FIRST_RESULTS, sizeof(PacketResult))
-    c.results_room = FIRST_RESULTS
-    if c.results == NULL or log_open(&c.log):
+    if log_open(&c.log) or acked_open(&c.acked):
         congestion_close(c)
         return NULL
     trend_init(&c.trend)
@@ -102,6 +103,7 @@ cdef void congestion_close(Congestion* c) noexcept nogil:
     if c == NULL:
         return
     log_close(&c.log)
+    acked_close(&c.acked)
     free(c.results)
     free(c)
 
@@ -143,10 +145,18 @@ cdef void _conclude(Congestion* c, int32_t cause, int64_t now) noexcept nogil:
         c.state.cause = cause
 
 
+cdef void congestion_watch(Congestion* c, bint on) noexcept nogil:
+    c.watched = on
+    if not on:
+        free(c.results)
+        c.results = NULL
+        c.results_room = c.results_count = 0
+
+
 cdef bint _results_fit(Congestion* c, int count) noexcept nogil:
     cdef PacketResult* more
-    cdef int room = c.results_room
-    if count <= room:
+    cdef int room = max(c.results_room, FIRST_RESULTS)
+    if not c.watched or count <= c.results_room:
         return True
     while room < count:
         room *= 2
@@ -159,12 +169,15 @@ cdef bint _results_fit(Congestion* c, int count) noexcept nogil:
 
 
 cdef void _result(Congestion* c, const SentPacket* packet, int64_t arrived_at) noexcept nogil:
-    cdef PacketResult* result = &c.results[c.results_count]
+    cdef PacketResult* result
+    c.results_count += 1
+    if not c.watched:
+        return
+    result = &c.results[c.results_count - 1]
     result.sent_at = packet.sent_at
     result.arrived_at = arrived_at
     result.size = packet.size
     result.probe = packet.probe
-    c.results_count += 1
 
 
 cdef void _arrived(Congestion* c, const SentPacket* packet, int64_t arrived_at, int64_t now) noexcept nogil:
@@ -223,7 +236,7 @@ cdef void _take(Congestion* c, FeedbackReader* reader, Tally* tally, int64_t now
                 tally.latest_sent = packet.sent_at
             _result(c, packet, at)
             _arrived(c, packet, at, now)
-        probe_result(&c.prober, packet.number, packet.size, packet.sent_at, at if received else -1, now)
+        probe_result(&c.prober, number + index, packet.size, packet.sent_at, at if received else -1, now)
 
 
 cdef bint _is_full(Congestion* c, int64_t now) noexcept nogil:
@@ -306,7 +319,7 @@ cdef int congestion_feedback_untrusted(Congestion* c, const uint8_t* body, int s
 
 cdef int congestion_results(const Congestion* c, const PacketResult** results) noexcept nogil:
     results[0] = c.results
-    return c.results_count
+    return c.results_count if c.results != NULL else 0
 
 
 cdef void congestion_report(
@@ -385,3 +398,9 @@ cdef void congestion_state(const Congestion* c, CongestionState* state) noexcept
 
 cdef int64_t congestion_pacing_bps(const Congestion* c) noexcept nogil:
     return <int64_t>(PACING * c.state.estimate_bps)
+
+
+cdef size_t congestion_bytes(const Congestion* c) noexcept nogil:
+    if c == NULL:
+        return 0
+    return sizeof(Congestion) + log_bytes(&c.log) + acked_bytes(&c.acked) + c.results_room * sizeof(PacketResult)

@@ -6,7 +6,7 @@ from rtpfwd.congestion.controller cimport (
     Congestion, CongestionConfig, CongestionState, PacketResult, ProbePlan, congestion_close, congestion_configure,
     congestion_due, congestion_feedback_untrusted, congestion_open, congestion_override, congestion_pacing_bps,
     congestion_remb, congestion_report, congestion_results, congestion_sent, congestion_set_wanted, congestion_state,
-    congestion_take_probe, congestion_tick,
+    congestion_take_probe, congestion_tick, congestion_watch,
 )
 
 CAUSES = ("start", "hold", "increase", "overuse", "loss", "probe", "remb", "silence", "set")
@@ -22,6 +22,7 @@ cdef class Gcc:
         self._congestion = congestion_open(&config, now)
         if self._congestion == NULL:
             raise MemoryError
+        congestion_watch(self._congestion, True)
 
     def __dealloc__(self):
         congestion_close(self._congestion)

@@ -3,22 +3,23 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 
 cdef enum:
-    LOG_FIRST = 256             # packets of a new log; it doubles up to LOG_MAX while feedback is late
+    LOG_FIRST = 64              # packets of a new log; it doubles up to LOG_MAX while feedback is late, and halves later
     LOG_MAX = 4096
 
 cdef enum Fate:
-    FATE_UNKNOWN = 0
-    FATE_LOST = 1               # said so; a later message may say otherwise (it was reordered)
-    FATE_ARRIVED = 2
+    FATE_NONE = 0               # an empty place
+    FATE_UNKNOWN = 1
+    FATE_LOST = 2               # said so; a later message may say otherwise (it was reordered)
+    FATE_ARRIVED = 3
 
-cdef struct SentPacket:
-    int64_t number              # extended; -1 = empty place
+cdef struct SentPacket:         # 16 bytes, because each viewer has 64 of them and more
     int64_t sent_at             # ns
-    uint32_t size               # bytes
+    uint16_t number             # transport-wide, as on the wire; every number is used, so an old one is never met here
+    uint16_t size               # bytes
     uint16_t probe              # 0 = none
     uint8_t fate                # Fate
 
-cdef struct SentLog:            # all zero when new, until log_open
+cdef struct SentLog:            # log_open
     SentPacket* packets         # by number % capacity
     int64_t capacity            # a power of two
     int64_t newest              # -1 = nothing was sent
@@ -30,4 +31,5 @@ cdef int64_t log_extend(const SentLog* log, uint16_t seq) noexcept nogil
 # Its extended number.
 cdef int64_t log_sent(SentLog* log, uint16_t seq, uint32_t size, uint16_t probe, int64_t now) noexcept nogil
 # NULL: never sent, or forgotten.
-cdef SentPacket* log_find(SentLog* log, int64_t number) noexcept nogil
+cdef SentPacket* log_find(const SentLog* log, int64_t number) noexcept nogil
+cdef size_t log_bytes(const SentLog* log) noexcept nogil   # of memory beside the struct

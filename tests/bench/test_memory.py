@@ -10,6 +10,7 @@ from bench.report import as_json
 from rtpfwd.memory import memory_report
 from rtpfwd.params import (
     CodecParams,
+    CongestionParams,
     ConsumerParams,
     EncodingParams,
     PayloadMapping,
@@ -26,7 +27,9 @@ def test_what_is_added_is_in_the_report_and_what_is_removed_is_not():
     plane = Plane(max_transports=16, max_streams=64)
     empty = memory_report(plane)
     sizes = empty["sizes"]
-    assert empty["transports"] == {"count": 0, "structs": 0, "srtp_windows": 0, "feedback": 0, "pacers": 0}
+    assert empty["transports"] == dict.fromkeys(
+        ("count", "structs", "srtp_windows", "feedback", "pacers", "congestion"), 0
+    )
     transport = plane.add_transport(srtp=True)
     producer = plane.add_producer(
         transport, ProducerParams("video", (CODEC,), (EncodingParams(ssrc=1), EncodingParams(ssrc=2)), mid="0")
@@ -46,6 +49,9 @@ def test_what_is_added_is_in_the_report_and_what_is_removed_is_not():
     assert memory_report(plane)["transports"]["srtp_windows"] > 0
     plane.admit(transport, 0, ("udp", "127.0.0.1", 5))
     assert memory_report(plane)["transports"]["structs"] > sizes["Transport"]
+    plane.control_congestion(transport, CongestionParams(300_000, 30_000, 5_000_000), 0)
+    controlled = memory_report(plane)["transports"]
+    assert 0 < controlled["pacers"] < controlled["congestion"] < 3000
     plane.remove_transport(transport)
     gone = memory_report(plane)
     for part in ("transports", "producers", "consumers"):

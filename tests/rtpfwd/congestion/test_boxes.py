@@ -38,7 +38,50 @@ def test_the_log_stays_small_when_feedback_comes() -> None:
     log = Log()
     for seq in range(5000):
         log.acknowledge(log.sent(seq, 100, seq * MS))
-    assert log.capacity == 256
+    assert log.capacity == 64
+
+
+def test_the_log_is_small_again_when_feedback_is_in_time_again() -> None:
+    log = Log()
+    numbers = [log.sent(seq, 100, seq * MS) for seq in range(1000)]
+    assert log.capacity == 1024
+    for number in numbers:
+        log.acknowledge(number)
+    for seq in range(1000, 9000):
+        number = log.sent(seq, 100, seq * MS)
+        log.acknowledge(number - 20)
+        assert [log.find(number - back) for back in (0, 20)] == [(seq * MS, 100), ((seq - 20) * MS, 100)]
+    assert log.capacity == 64
+
+
+def test_what_was_called_lost_is_remembered_for_half_a_second() -> None:
+    log = Log()
+    lost = log.sent(0, 100, 0)
+    log.lose(lost)
+    for seq in range(1, 500):
+        log.acknowledge(log.sent(seq, 100, seq * MS))
+        assert log.find(lost) == (0, 100)
+    for seq in range(500, 2000):
+        log.acknowledge(log.sent(seq, 100, seq * MS))
+    assert (log.find(lost), log.capacity) == (None, 64)
+
+
+@pytest.mark.parametrize(("gap", "places"), [(100, 16), (30, 16), (10, 64), (3, 128)])
+def test_as_much_is_kept_of_arrivals_as_the_rate_needs(gap: int, places: int) -> None:
+    acked = Acked()
+    for index in range(3000 // gap):
+        acked.add(index * gap * MS, index * gap * MS, 125 * gap)
+    assert (acked.bps, acked.busy_bps, acked.places) == (1_000_000, 1_000_000, places)
+
+
+def test_a_burst_after_a_silence_does_not_hide_what_was_before() -> None:
+    acked = Acked()
+    for index in range(14):
+        acked.add(index * 20 * MS, index * 20 * MS, 1000)
+    for index in range(14):
+        acked.add(800 * MS + index * 5 * MS, 800 * MS + index * 5 * MS, 1000)
+    # The newest that is 100 ms older than the newest arrival (at 865 ms) came at 260 ms.
+    assert acked.busy_bps == 14_000 * 8 * 1000 // 605
 
 
 def test_arrivals_are_measured_by_the_time_between_them() -> None:
