@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
+import tracemalloc
+from collections import deque
+from random import Random
 
 import pytest
 
@@ -48,6 +52,42 @@ def test_a_stranger_can_not_make_an_entry_large():
 def test_inputs_are_the_finite_numbers():
     explained = {"loss": 0.5, "n": 3, "cause": "x", "bad": float("nan"), "worse": float("inf")}
     assert DecisionLog().note(1, "estimate", "t", inputs=explained).inputs == {"loss": 0.5, "n": 3.0}
+
+
+@pytest.mark.parametrize("room", [1, 5, 16, 17, 40, 256])
+def test_whatever_its_room_it_is_a_ring(room):
+    log, kept = DecisionLog(room), deque(maxlen=room)
+    for at in range(300):
+        kept.append(log.note(at, "estimate", "t", before=str(at), inputs={"rtt_ms": at / 7, "loss": 0.0}))
+        assert len(log) == len(kept)
+        if at % 13 == 0:
+            assert log.entries() == list(kept)
+    assert (log.entries(), log.forgotten) == (list(kept), 300 - room)
+
+
+def test_a_full_one_is_small():
+    names = ("acked_bps", "delay_bps", "loss_bps", "remb_bps", "rtt_ms", "loss", "trend", "queued_ms")
+    random = Random(1)
+    gc.collect()
+    tracemalloc.start()
+    logs = [DecisionLog() for _ in range(10)]
+    empty = tracemalloc.get_traced_memory()[0] / len(logs)
+    for at in range(2 * MOST_ENTRIES):
+        for log in logs:
+            rate = random.randrange(300_000, 5_000_000)
+            inputs = dict.fromkeys(names[:4], float(rate)) | {name: random.random() for name in names[4:]}
+            log.note(at * 10**9, "estimate", "the id of a transport", before=str(rate), reason="hold", inputs=inputs)
+    full = tracemalloc.get_traced_memory()[0] / len(logs)
+    tracemalloc.stop()
+    assert empty < 200
+    assert full < 24_000
+
+
+def test_what_is_no_text_is_kept_as_far_as_it_is_one():
+    log = DecisionLog()
+    log.note(1, "fallback", "t", reason="raised é\ud800", inputs={"\udfff": 1.0})
+    (entry,) = log.entries()
+    assert (entry.reason, entry.inputs) == ("raised é?", {"?": 1.0})
 
 
 def test_room_for_nothing_is_refused():
