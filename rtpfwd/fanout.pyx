@@ -31,7 +31,7 @@ from rtpfwd.output cimport (
     run_end,
     tell_layers_changed,
 )
-from rtpfwd.pacer cimport pacer_is_full, pacer_overtake
+from rtpfwd.pacer cimport OVERTAKEN_MS, pacer_is_full, pacer_overtake
 from rtpfwd.rewriter cimport Rewritten, rewriter_drop, rewriter_forward
 from rtpfwd.rings cimport Packet
 from rtpfwd.selector cimport Selector
@@ -219,7 +219,7 @@ cdef inline int _forward(
         return DROP_PACER_FULL
     is_switch = verdict == SWITCH or verdict == SWITCH_MARKED
     if run.paced and is_switch and view.is_keyframe:
-        pacer_overtake(s, c.transport, c)
+        pacer_overtake(s, c.transport, c, <int64_t>OVERTAKEN_MS * MS)
     reason = rewriter_forward(&c.rewriter, view, is_switch, now, &numbers)
     if reason:
         if view.ssrc != c.rewriter.source:

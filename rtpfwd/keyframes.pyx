@@ -1,7 +1,8 @@
 """Keyframe requests (PLI, RFC 4585; FIR, RFC 5104) towards the producers.
 
 A request is sent at most once per KEYFRAME_INTERVAL_MS for one encoding. One that comes while another is unanswered
-merges with it; one that comes too soon after an answered one waits for its turn. While a consumer's selector waits and
+merges with it; one that comes too soon after an answered one waits for its turn, and so does one that comes sooner
+than KEYFRAME_SENDER_MS after one for another encoding: libwebrtc's senders pass over that (encoder_rtcp_feedback). While a consumer's selector waits and
 no keyframe comes, the request is repeated every KEYFRAME_REPEAT_MS.
 """
 
@@ -18,6 +19,7 @@ from rtpfwd.state cimport (
     DATAGRAM_SIZE,
     KEYFRAME_INTERVAL_MS,
     KEYFRAME_REPEAT_MS,
+    KEYFRAME_SENDER_MS,
     MS,
     Producer,
     SILENT_MS,
@@ -73,13 +75,25 @@ cdef void _send_now(PlaneState* s, Encoding* e, int64_t now) noexcept nogil:
         tell_keyframe_asked(s, e, now)
 
 
+cdef int64_t _allowed(const Encoding* e, int64_t now) noexcept nogil:
+    """When the next request may be sent."""
+    cdef const Encoding* other
+    cdef int64_t at = e.keyframe_sent + <int64_t>KEYFRAME_INTERVAL_MS * MS if e.keyframe_asked else now
+    cdef int index
+    for index in range(e.producer.encoding_count):
+        other = &e.producer.encodings[index]
+        if other.keyframe_asked and other != e:
+            at = max(at, other.keyframe_sent + <int64_t>KEYFRAME_SENDER_MS * MS)
+    return at
+
+
 cdef void request_keyframe(PlaneState* s, Encoding* e, int64_t now) noexcept nogil:
     cdef int64_t allowed
     # Without an SSRC there is nobody to ask yet; the selector still waits when the stream starts, and asks then.
     if e.producer.paused or not e.has_ssrc or not e.producer.video or _codec(e.producer) == NULL:
         return
-    allowed = e.keyframe_sent + <int64_t>KEYFRAME_INTERVAL_MS * MS
-    if not e.keyframe_asked or now >= allowed:
+    allowed = _allowed(e, now)
+    if now >= allowed:
         _send_now(s, e, now)
         return
     s.counters.keyframe_requests_merged += 1
@@ -146,4 +160,8 @@ cdef void keyframe_tick(PlaneState* s, Encoding* e, int64_t now) noexcept nogil:
     elif e.producer.paused or not (e.keyframe_fresh or _somebody_waits(e)):
         e.keyframe_waiting = False
     else:
-        _send_now(s, e, now)
+        e.keyframe_due = _allowed(e, now)
+        if now >= e.keyframe_due:
+            _send_now(s, e, now)
+        else:
+            schedule(s, e.producer.transport, e.keyframe_due)

@@ -74,8 +74,9 @@ cdef int pacer_hold(
     const HeaderMarks* marks, int64_t now) noexcept nogil
 # Whether the next frame should not be begun, or nothing more fits.
 cdef bint pacer_is_full(const Transport* t, bint begins_frame) noexcept nogil
-# A keyframe comes at which the consumer switches. What waits before it is old, and would make it late.
-cdef void pacer_overtake(PlaneState* s, Transport* t, Consumer* c) noexcept nogil
+# The consumer goes over to another encoding. What waits of the old one would only make its keyframe late. Whether
+# anything was dropped: then the old one can't go on.
+cdef bint pacer_overtake(PlaneState* s, Transport* t, Consumer* c, int64_t most) noexcept nogil
 # So many bytes left for the transport, on the wire.
 cdef void pacer_spend(Transport* t, int64_t size, int64_t now) noexcept nogil
 # Whether a retransmission that is asked for may be sent at all. Counts it when it may.

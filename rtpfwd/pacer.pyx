@@ -195,14 +195,15 @@ cdef int64_t pacer_send(PlaneState* s, Transport* t, int64_t now) noexcept nogil
     return -1
 
 
-cdef void pacer_overtake(PlaneState* s, Transport* t, Consumer* c) noexcept nogil:
+cdef bint pacer_overtake(PlaneState* s, Transport* t, Consumer* c, int64_t most) noexcept nogil:
     cdef Pacer* p = <Pacer*>t.pacer
     cdef Waiting* item
     cdef Sent* sent
     cdef uint32_t index
     cdef uint16_t seq
-    if _span(p.media.bytes, p.pacing) <= <int64_t>OVERTAKEN_MS * MS:
-        return
+    cdef bint dropped = False
+    if _span(p.media.bytes, p.pacing) <= most:
+        return False
     for index in range(p.media.count):
         item = &p.media.items[(p.media.first + index) & (p.media.room - 1)]
         if item.slot < 0 or item.consumer != c.slot:
@@ -215,7 +216,10 @@ cdef void pacer_overtake(PlaneState* s, Transport* t, Consumer* c) noexcept nogi
                 sent.times = 0
         drop(s, DROP_PACER_FULL)
         c.drops += 1
-    _forget(s, &p.media, c)
+        dropped = True
+    if dropped:
+        _forget(s, &p.media, c)
+    return dropped
 
 
 cdef void _forget(PlaneState* s, Line* line, const Consumer* c) noexcept nogil:

@@ -49,7 +49,7 @@ from rtpfwd.link cimport link_begin_anew, link_detach, link_facts, link_join, li
 from rtpfwd.names import DROP_REASONS
 from rtpfwd.objects cimport *
 from rtpfwd.output cimport fifo_pop, handoff_pop, queue_front
-from rtpfwd.pacer cimport FeedbackCopy, Pacer, pacer_forget
+from rtpfwd.pacer cimport FeedbackCopy, Pacer, pacer_forget, pacer_overtake
 from rtpfwd.rate cimport rate_bps
 from rtpfwd.rings cimport MAX_LINKED
 from rtpfwd.recv_stream cimport recv_stream_jitter, recv_stream_lost
@@ -611,15 +611,19 @@ cdef class Plane:
         cdef int64_t at = _time(now)
         cdef int8_t to_spatial = _layer(spatial, "spatial")
         cdef int8_t to_temporal = _layer(temporal, "temporal")
+        cdef bint lowers
         cdef Consumer* c
         with nogil:
             plane_lock(self.state)
             c = <Consumer*>_at(&self.state.consumers, handle)
             if c != NULL:
+                lowers = 0 <= to_spatial < (<Selector>c.selector).current.spatial
                 (<Selector>c.selector).target.spatial = to_spatial
                 (<Selector>c.selector).target.temporal = to_temporal
                 if not c.paused and c.producer.video and (<Selector>c.selector).wants_keyframe():
                     request_keyframe_for(self.state, c, at)
+                    if lowers and c.transport.pacer != NULL and pacer_overtake(self.state, c.transport, c, 0):
+                        (<Selector>c.selector).reset()
             plane_unlock(self.state)
         _check(c != NULL, 0, consumer, KIND_CONSUMER)
 

@@ -57,6 +57,7 @@ cdef enum:
     REPORT_MS = 1000            # sender and receiver reports; each interval is 0.5 to 1.5 of it
     REPORT_TICK_MS = 10         # they are due at multiples of it, so that those of many viewers share a turn
     KEYFRAME_INTERVAL_MS = 500  # between two keyframe requests for one encoding
+    KEYFRAME_SENDER_MS = 310    # between two for encodings of one producer
     KEYFRAME_REPEAT_MS = 1000   # while someone waits and none comes
     LAYERS_TELL_MS = 200        # between two LayersChanged of one consumer that tell of another temporal layer only
     SILENT_MS = 1000            # behind its siblings: then an encoding is not asked for keyframes

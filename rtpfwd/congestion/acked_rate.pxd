@@ -27,6 +27,6 @@ cdef void acked_add(AckedRate* a, int64_t sent_at, int64_t arrived_at, uint32_t 
 # Packets that no message will tell of: taken for arrived just before the next one that does.
 cdef void acked_untold(AckedRate* a, int64_t bytes) noexcept nogil
 cdef int64_t acked_bps(const AckedRate* a) noexcept nogil       # 0 = too little is known
-# The same of the newest tenth of a second. While a queue stands the link is busy, so this is what it carries, even where
-# little was sent before.
-cdef int64_t acked_busy_bps(const AckedRate* a) noexcept nogil
+# The same of the newest `window` ns, and of five arrivals at least. While a queue stands the link is busy, so this is
+# what it carries, whatever was sent before.
+cdef int64_t acked_newest_bps(const AckedRate* a, int64_t window) noexcept nogil

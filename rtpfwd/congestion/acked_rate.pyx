@@ -6,8 +6,8 @@ cdef enum:
     SPAN_MS = 3
     WINDOW_MS = 350             # of arrivals
     WINDOW_MAX_MS = 1000        # when little is sent
-    BUSY_MS = 100
     LEAST_SPANS = 8
+    NEWEST_SPANS = 5
     GAP_MS = 1500               # nothing arrived for so long: what was before says nothing
     MS = 1000000
 
@@ -107,7 +107,7 @@ cdef int64_t acked_bps(const AckedRate* a) noexcept nogil:
     return bytes * 8 * 1000 * MS // took if took > 0 else 0
 
 
-cdef int64_t acked_busy_bps(const AckedRate* a) noexcept nogil:
+cdef int64_t acked_newest_bps(const AckedRate* a, int64_t window) noexcept nogil:
     cdef int64_t index = a.count - 1
     cdef int64_t bytes = 0
     cdef int64_t took
@@ -119,7 +119,7 @@ cdef int64_t acked_busy_bps(const AckedRate* a) noexcept nogil:
     while index >= 0 and a.count - index < a.places:
         span = _span(a, index)
         took = _last_arrived(newest) - _last_arrived(span)
-        if took >= <int64_t>BUSY_MS * MS:
+        if took >= window and a.count - 1 - index >= NEWEST_SPANS:
             return bytes * 8 * 1000 * MS // took
         bytes += span.bytes
         index -= 1

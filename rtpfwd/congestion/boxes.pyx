@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t, uint8_t
 
-from rtpfwd.congestion.acked_rate cimport AckedRate, acked_add, acked_bps, acked_busy_bps, acked_close, acked_open
+from rtpfwd.congestion.acked_rate cimport AckedRate, acked_add, acked_bps, acked_newest_bps, acked_close, acked_open
 from rtpfwd.congestion.aimd cimport Aimd, aimd_init, aimd_set, aimd_update
 from rtpfwd.congestion.feedback cimport (
     FeedbackClock, FeedbackReader, feedback_next, feedback_open_untrusted, feedback_reference,
@@ -162,7 +162,7 @@ cdef class Acked:
 
     @property
     def busy_bps(self):
-        return acked_busy_bps(&self._acked)
+        return acked_newest_bps(&self._acked, 100_000_000)
 
     @property
     def places(self):

@@ -4,14 +4,14 @@ behaviour, Carlucci et al. 2016). docs/congestion.md shows the way of a feedback
 from libc.stdlib cimport calloc, free, realloc
 
 from rtpfwd.congestion.acked_rate cimport (
-    AckedRate, acked_add, acked_bps, acked_busy_bps, acked_bytes, acked_close, acked_open, acked_untold,
+    AckedRate, acked_add, acked_bps, acked_bytes, acked_close, acked_newest_bps, acked_open, acked_untold,
 )
 from rtpfwd.congestion.aimd cimport Aimd, aimd_init, aimd_set, aimd_update
 from rtpfwd.congestion.feedback cimport (
     FeedbackClock, FeedbackReader, feedback_next, feedback_open_untrusted, feedback_reference,
 )
 from rtpfwd.congestion.inter_arrival cimport GroupDelta, InterArrival, arrival_add
-from rtpfwd.congestion.loss cimport LossBound, loss_init, loss_lift, loss_update
+from rtpfwd.congestion.loss cimport LossBound, loss_init, loss_lift, loss_restart, loss_update
 from rtpfwd.congestion.probe cimport (
     ProbeCluster, Prober, probe_begin, probe_disturbs, probe_dropped, probe_due, probe_init, probe_result, probe_sent,
     probe_set_wanted, probe_take, probe_take_result, probe_tick,
@@ -32,6 +32,7 @@ cdef double REPORT_GROWTH = 1.08    # a second, from receiver reports without lo
 cdef double REFUSED = 1.5            # times the estimate: a full link that carries less than this has not changed
 cdef double RTT_WEIGHT = 0.125
 cdef double PACING = 1.1            # times the estimate
+cdef double DRAINING = 0.85         # times it, after a decrease, while the queue that caused it stands
 
 cdef enum:
     MS = 1000000
@@ -42,6 +43,9 @@ cdef enum:
     FULL_PACKET_BITS = 6400
     PROBE_STANDING_MS = 40          # and below this it is a probe's, while one is on its way
     FIRST_STANDING_MS = 60          # a queue as long as this before the detector has its window is congestion
+    BUSY_MS = 100
+    ROOM_MS = 100                   # after a decrease, until a full queue has room for what is sent then
+    DRAIN_MS = 40
     REFUSED_S = 10
     REPORT_CUT_MS = 500             # between two cuts by receiver reports
 
@@ -73,7 +77,7 @@ cdef struct Congestion:
 cdef struct Tally:                  # of one feedback message
     uint32_t arrived
     uint32_t lost
-    uint32_t answered               # arrived, of those sent since the detector's last decrease
+    uint32_t answered               # arrived, of those sent ROOM_MS after the detector's last decrease, or later
     uint32_t answered_lost          # lost of them: the others were its reason
     int64_t newest                  # extended number of the last packet told of
     int64_t latest_sent             # ns: of the packet that arrived last
@@ -119,6 +123,7 @@ cdef void congestion_sent(Congestion* c, uint16_t seq, uint32_t size, uint16_t p
     cdef int64_t number = log_sent(&c.log, seq, size, probe, now)
     if c.sent_since < 0:
         c.sent_since = now
+        probe_begin(&c.prober, c.state.estimate_bps, now)
     rate_add(&c.sent, size, now)
     silence_sent(&c.silence, now)
     probe_sent(&c.prober, number, size, probe, now)
@@ -203,6 +208,7 @@ cdef void _take(Congestion* c, FeedbackReader* reader, Tally* tally, int64_t now
     # Every packet that the message tells of, in order. Told of before: nothing new, unless it was thought lost.
     cdef int64_t at = feedback_reference(&c.clock, reader.reference)
     cdef int64_t number = log_extend(&c.log, reader.base)
+    cdef int64_t after = c.aimd.decreased_at + <int64_t>ROOM_MS * MS if c.aimd.decreased_at >= 0 else -1
     cdef int64_t delta
     cdef SentPacket* packet
     cdef bint received
@@ -223,14 +229,14 @@ cdef void _take(Congestion* c, FeedbackReader* reader, Tally* tally, int64_t now
         if not received:
             packet.fate = FATE_LOST
             tally.lost += 1
-            tally.answered_lost += packet.sent_at >= c.aimd.decreased_at
+            tally.answered_lost += packet.sent_at >= after
             _result(c, packet, -1)
         else:
             if packet.fate == FATE_LOST and c.state.packets_lost > 0:
                 c.state.packets_lost -= 1       # it was only late
             packet.fate = FATE_ARRIVED
             tally.arrived += 1
-            tally.answered += packet.sent_at >= c.aimd.decreased_at
+            tally.answered += packet.sent_at >= after
             if at >= tally.latest_arrived:
                 tally.latest_arrived = at
                 tally.latest_sent = packet.sent_at
@@ -260,13 +266,16 @@ cdef void _probed(Congestion* c, int64_t newest, int32_t usage, int64_t now) noe
     c.measured = True
 
 
+cdef inline int64_t _packet_ms(const Congestion* c) noexcept nogil:
+    # A full packet takes its time on a slow link: that is no queue.
+    return FULL_PACKET_BITS * 1000 // max(c.state.estimate_bps, <int64_t>1)
+
+
 cdef int32_t _usage(const Congestion* c, int64_t now) noexcept nogil:
     # The detector's word, unless some packet of the message found no queue: then what grew was a burst, or a probe.
-    cdef int64_t least = PROBE_STANDING_MS if probe_disturbs(&c.prober, now) else STANDING_MS
-    # A full packet takes its time on a slow link: that is no queue.
-    least += FULL_PACKET_BITS * 1000 // max(c.state.estimate_bps, <int64_t>1)
+    cdef int64_t least = (PROBE_STANDING_MS if probe_disturbs(&c.prober, now) else STANDING_MS) + _packet_ms(c)
     if c.trend.count < TREND_WINDOW:
-        return c.queue.standing >= <int64_t>FIRST_STANDING_MS * MS
+        return c.queue.standing >= max((FIRST_STANDING_MS + _packet_ms(c)) * MS, c.queue.stood)
     if c.trend.usage > 0 and 0 <= c.queue.standing < least * MS:
         return 0
     return c.trend.usage
@@ -275,7 +284,7 @@ cdef int32_t _usage(const Congestion* c, int64_t now) noexcept nogil:
 cdef int congestion_feedback_untrusted(Congestion* c, const uint8_t* body, int size, int64_t now) noexcept nogil:
     cdef FeedbackReader reader
     cdef Tally tally
-    cdef int64_t acked, before = c.state.estimate_bps
+    cdef int64_t acked, busy, before = c.state.estimate_bps
     cdef int reason = feedback_open_untrusted(&reader, body, size)
     cdef int moved
     cdef int32_t usage
@@ -297,10 +306,14 @@ cdef int congestion_feedback_untrusted(Congestion* c, const uint8_t* body, int s
     usage = _usage(c, now)
     _probed(c, tally.newest, usage, now)
     if usage > 0:
-        acked = max(acked, min(acked_busy_bps(&c.acked), c.aimd.bps))
+        busy = max(
+            acked_newest_bps(&c.acked, <int64_t>BUSY_MS * MS), acked_newest_bps(&c.acked, 2 * <int64_t>BUSY_MS * MS)
+        )
+        acked = busy if busy > 0 else acked
     moved = aimd_update(&c.aimd, usage, acked, c.state.rtt, _is_full(c, now), now)
     if moved < 0:
         c.measured = True
+        loss_restart(&c.loss, now)
     _conclude(c, CAUSE_OVERUSE if moved < 0 else CAUSE_INCREASE if moved > 0 else CAUSE_HOLD, now)
     if loss_update(
         &c.loss, tally.answered, tally.answered_lost, usage > 0 or queue_ns(&c.queue) > <int64_t>QUEUE_MS * MS,
@@ -312,7 +325,6 @@ cdef int congestion_feedback_untrusted(Congestion* c, const uint8_t* body, int s
     c.state.loss = c.loss.loss
     if c.state.estimate_bps < before * 0.95:
         probe_dropped(&c.prober, now)
-    probe_begin(&c.prober, c.state.estimate_bps, now)
     probe_tick(&c.prober, c.state.estimate_bps, usage <= 0, now)
     return DROP_NONE
 
@@ -397,7 +409,8 @@ cdef void congestion_state(const Congestion* c, CongestionState* state) noexcept
 
 
 cdef int64_t congestion_pacing_bps(const Congestion* c) noexcept nogil:
-    return <int64_t>(PACING * c.state.estimate_bps)
+    cdef bint drains = c.aimd.decreased_at >= 0 and c.queue.standing >= (DRAIN_MS + _packet_ms(c)) * MS
+    return <int64_t>((DRAINING if drains and c.override_bps < 0 else PACING) * c.state.estimate_bps)
 
 
 cdef size_t congestion_bytes(const Congestion* c) noexcept nogil:

@@ -25,4 +25,6 @@ cdef bint loss_update(
     int64_t now,
 ) noexcept nogil
 # A probe came through at this rate: no bound below it.
+# The estimate fell for another reason: what was lost before was that one's.
+cdef void loss_restart(LossBound* l, int64_t now) noexcept nogil
 cdef void loss_lift(LossBound* l, int64_t bps) noexcept nogil

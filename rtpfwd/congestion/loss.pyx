@@ -39,6 +39,11 @@ cdef void loss_lift(LossBound* l, int64_t bps) noexcept nogil:
     l.cut_at = -1
 
 
+cdef void loss_restart(LossBound* l, int64_t now) noexcept nogil:
+    l.arrived = l.lost = l.queued = l.messages = 0
+    l.window_at = now
+
+
 cdef bint _watch(LossBound* l, bint queued, int64_t rtt, int64_t now) noexcept nogil:
     cdef double loss
     # Did the cut help? True: no, and it is taken back. A window that began before the answer could come says nothing.
@@ -117,6 +122,5 @@ cdef bint loss_update(
     loss = <double>l.lost / (l.arrived + l.lost)
     l.loss = SMOOTHING * l.loss + (1 - SMOOTHING) * loss
     changed = _judge(l, loss, 2 * l.queued >= l.messages, estimate, acked, rtt, now)
-    l.arrived = l.lost = l.queued = l.messages = 0
-    l.window_at = now
+    loss_restart(l, now)
     return changed

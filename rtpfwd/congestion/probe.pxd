@@ -33,11 +33,12 @@ cdef struct Prober:             # probe_init
     ProbeCluster cluster
     int64_t next_at             # ns of the next probe while more is wanted; -1 = none is planned
     int64_t interval            # ns, grows while probes find nothing
+    bint doubted                # the last one found a full link, as a short cluster may by mistake: one more was tried
     int64_t settled_at          # ns: the queue that the last one left is gone
 
 cdef void probe_init(Prober* p, int64_t start_bps, int64_t most) noexcept nogil
 cdef void probe_set_wanted(Prober* p, int64_t wanted, int64_t estimate, int64_t now) noexcept nogil
-# The first feedback came.
+# The first packet leaves.
 cdef void probe_begin(Prober* p, int64_t estimate, int64_t now) noexcept nogil
 # The estimate fell.
 cdef void probe_dropped(Prober* p, int64_t now) noexcept nogil

@@ -109,7 +109,8 @@ cdef void probe_tick(Prober* p, int64_t estimate, bint clear, int64_t now) noexc
     if not clear:
         p.next_at = now + <int64_t>SETTLE_MS * MS
         return
-    _plan(p, MORE * estimate, estimate, now)
+    # The first one of all asks for much.
+    _plan(p, max(MORE * estimate, FIRST * p.start_bps if p.next_id == 1 else 0), estimate, now)
     p.next_at = now + p.interval
     p.interval = min(p.interval * 3 // 2, <int64_t>INTERVAL_MOST_MS * MS)
 
@@ -202,6 +203,7 @@ cdef int64_t probe_take_result(
 ) noexcept nogil:
     cdef ProbeCluster* c = &p.cluster
     cdef int64_t found, probed
+    cdef bint doubts
     saturated[0] = False
     if c.id == 0 or c.first_number < 0 or newest < c.last_number:
         return 0
@@ -213,7 +215,8 @@ cdef int64_t probe_take_result(
     p.settled_at = now + <int64_t>SETTLE_MS * MS
     if found > WORTH * estimate:
         p.interval = <int64_t>INTERVAL_MS * MS
-    if not saturated[0] and found >= ENOUGH * probed:
+    doubts, p.doubted = p.doubted, saturated[0]
+    if found >= ENOUGH * probed and not (saturated[0] and doubts):
         if _plan(p, SECOND_STEP * found, found, now):
             p.next_at = now + p.interval
     return found

@@ -8,6 +8,7 @@ cdef struct QueueDelay:         # all zero when new
     int64_t least_before        # and of the span before
     int64_t span_at             # ns of our clock, begin of this span
     double smoothed             # ns over the least
+    int64_t stood               # the same of the message before
     int64_t standing            # ns over the least that every packet of the newest message waited; -1 = no packet
 
 # A feedback message begins.

@@ -8,6 +8,7 @@ cdef enum:
 
 
 cdef void queue_begin(QueueDelay* q) noexcept nogil:
+    q.stood = q.standing
     q.standing = -1
 
 

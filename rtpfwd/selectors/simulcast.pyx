@@ -16,6 +16,7 @@ cdef enum:
     AIM_NS = 10_000_000         # between two looks at which encodings are heard
     SILENT_NS = 1_000_000_000   # behind the newest packet of any: an encoding that sends nothing
     MISSED_FRAMES = 8           # of each other encoding, with none of the one that flows: it sends nothing either
+    PATIENT_NS = 200_000_000    # at the beginning, before more than was asked for is wished for
     WISH_NS = 1_000_000_000     # then any keyframe that leads closer to the wish will do
     BLOCKED_NS = 2_000_000_000  # without a switch point to a temporal layer: then a keyframe is wanted for it
 
@@ -37,6 +38,7 @@ cdef class Simulcast(Selector):
         self.flowing = -1
         self.wish = -1
         self.wished = 0
+        self.begun = 0
         self.blocked = 0
         self.missed = 0
         self.aimed = -1
@@ -59,6 +61,8 @@ cdef class Simulcast(Selector):
         is_newest = view.ext_seq > heard.newest or view.ssrc != heard.ssrc
         is_first = heard.at == 0
         heard.at = self.now = view.arrived
+        if self.begun == 0:
+            self.begun = self.now
         heard.top_temporal = max(heard.top_temporal, temporal)
         self.count = max(self.count, encoding + 1)
         if is_newest:
@@ -106,6 +110,8 @@ cdef class Simulcast(Selector):
                 best = index
         self.aimed = self.target.spatial
         self.aimed_at = self.now
+        if best > target and self.flowing < 0 and self.now - self.begun < PATIENT_NS:
+            best = -1           # more than is wanted: what is wanted will be heard in a moment
         if best < 0 or best == self.flowing:
             self.wish = -1
         else:

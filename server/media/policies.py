@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +39,7 @@ class Shelf:
         self.registry = registry
         self.settings = settings
         self.stopwatch = stopwatch
+        self._fallbacks = {role: functools.partial(self.make, role, name) for role, name in DEFAULTS.items()}
         self.defaults = {role: Choice(settings.policy(role)) for role in Role}
         for role, choice in self.defaults.items():
             self.check(role, choice)
@@ -70,7 +72,7 @@ class Shelf:
         return Guard(
             name,
             self.make(role, name),
-            lambda: self.make(role, default),
+            self._fallbacks[role],
             clock=self.stopwatch,
             log=log,
             subject=subject,
@@ -80,6 +82,8 @@ class Shelf:
 
 class Estimator:
     """The congestion controller of one transport, when it is not the plane's, and the shadow of either."""
+
+    __slots__ = ("_name", "_outside", "_shadow")
 
     def __init__(self, shelf: Shelf, choice: Choice, log: DecisionLog, subject: str, estimate: int, now: int) -> None:
         guard: Guard[CongestionController] = shelf.guard(Role.CONGESTION, choice.name, log, subject)
@@ -139,6 +143,8 @@ class Estimator:
 
 class Allocator:
     """The layer allocator of one transport, with its shadow."""
+
+    __slots__ = ("_allocator", "_shadow")
 
     def __init__(self, shelf: Shelf, choice: Choice, log: DecisionLog, subject: str) -> None:
         guard: Guard[LayerAllocator] = shelf.guard(Role.LAYERS, choice.name, log, subject)

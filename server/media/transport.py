@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 from random import Random
 from typing import TYPE_CHECKING, Protocol
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 # mediasoup-client gives these to m-sections that it adds by itself: bandwidth probes and data channels.
 _RESERVED_MIDS = {"probator", "datachannel"}
+LIKELY_EQUAL = 4  # newest consumers of a producer to share parameters with: browsers are of few kinds
 
 
 class Observer(Protocol):
@@ -160,6 +163,7 @@ class Transport:
             adopt_viewer_numbers=adopt_viewer_numbers,
             taken=self._sent_ssrcs(),
         )
+        rtp = _with_parts_of(rtp, islice(reversed(producer.consumers.values()), LIKELY_EQUAL))
         params = consumer_params(producer.mapping, producer.consumable, rtp, paused=paused)
         streams = self._reserve(stream_count(params))
         try:
@@ -288,3 +292,12 @@ class Transport:
 
     def _release(self, owner_id: str) -> None:
         self._shared.streams[self.lane] -= self._streams.pop(owner_id)
+
+
+def _with_parts_of(rtp: RtpParameters, others: Iterable[Consumer]) -> RtpParameters:
+    """The same, with codecs and extensions that another consumer holds already where they are equal: 2 KB a viewer."""
+    for other in others:
+        held = other.rtp_parameters
+        if held.codecs == rtp.codecs and held.header_extensions == rtp.header_extensions:
+            return replace(rtp, codecs=held.codecs, header_extensions=held.header_extensions)
+    return rtp

@@ -9,6 +9,7 @@ nothing has changed and everybody has all that they can use, it does nothing but
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rtpfwd.events import CongestionFigures
@@ -33,6 +34,8 @@ TICK_NS = 100 * MS  # of a congestion controller of Python
 UNLIMITED_BPS = 1_000_000_000  # where nothing is estimated
 MOVED = 0.03  # of the budget: less is noise
 LOGGED = 0.10  # of the estimate
+BEGIN_NS = 500 * MS  # at most, until something is known of the path: so long it gets the least
+UNTRIED = frozenset({"start", "hold", "increase"})  # causes of an estimate that only say how we began
 FULL = frozenset({"fits", "preferred", "tile", "hidden"})  # reasons for which more bandwidth would change nothing
 
 
@@ -50,6 +53,7 @@ class Viewer:
     ) -> None:
         self.media = media
         self.controlled = False
+        self._begins_until: int | None = None  # None: the path is known, or nothing is estimated
         self.estimate_bps = shelf.settings.start_bps
         self.figures: CongestionFigures | None = None
         self.budget_bps = UNLIMITED_BPS
@@ -108,6 +112,7 @@ class Viewer:
         limits = CongestionParams(settings.start_bps, settings.min_bps, settings.max_bps)
         self.media.plane.control_congestion(self.media.handle, limits, now)
         self.controlled = True
+        self._begins_until = now + BEGIN_NS
         self._make_estimator(self._choices(Role.CONGESTION), now)
 
     def forget(self, consumer: Consumer) -> None:
@@ -178,6 +183,9 @@ class Viewer:
     def _estimate(self, bps: int, cause: str, at: int) -> bool:
         """Take it in, and log it when it says something new."""
         self.estimate_bps = bps
+        begins = self._begins_until is not None
+        if cause not in UNTRIED:
+            self._begins_until = None
         logged, known_cause = self._logged
         if abs(bps - logged) >= LOGGED * logged or cause != known_cause:
             self._logged = bps, cause
@@ -191,7 +199,8 @@ class Viewer:
                 inputs=self._inputs(),
             )
         budget = self._budget()
-        return abs(budget - self.budget_bps) > MOVED * self.budget_bps
+        known = begins and self._begins_until is None
+        return known or abs(budget - self.budget_bps) > MOVED * self.budget_bps
 
     def _inputs(self) -> dict[str, float | str]:
         figures = self.figures
@@ -253,10 +262,18 @@ class Viewer:
             ],
             self.budget_bps,
         )
+        could_use = pure.could_use(asked)
+        if self._begins_until is not None and now >= self._begins_until:
+            self._begins_until = None
+        begins = self._begins_until is not None
+        if begins:
+            asked = pure.let_begin(asked)
         trying = self._trial.on(now)
         if trying:
             asked = pure.let_try(asked)
         given = self._allocator.allocate(AllocationRequest(self.media.id, self.budget_bps, now, asked))
+        if begins:
+            given = {each: replace(got, reason="start") if got.option else got for each, got in given.items()}
         # What is given up goes first, so that what comes new finds the room.
         pairs = zip(running, asked, strict=True)
         for consumer, each in sorted(pairs, key=lambda pair: given[pair[0].id].option is not None):
@@ -271,7 +288,7 @@ class Viewer:
         self.needs = {
             each.consumer_id: pure.needed(each, given[each.consumer_id].option, left, self.budget_bps) for each in asked
         }
-        self._tell_wanted(pure.could_use(asked), now)
+        self._tell_wanted(could_use, now)
 
     def _apply(self, consumer: Consumer, asked: Wish, given: Allocation, now: int) -> None:
         before = self.decided.get(consumer.id)

@@ -62,6 +62,11 @@ def let_pause(wishes: Sequence[Wish], budget: int) -> tuple[Wish, ...]:
     return tuple(wishes)
 
 
+def let_begin(wishes: Sequence[Wish]) -> tuple[Wish, ...]:
+    """The least that is a moving picture, until the path is known: its keyframe is small, and arrives on any."""
+    return tuple(replace(each, preferred=(0, MOST_TEMPORAL)) for each in wishes)
+
+
 def let_try(wishes: Sequence[Wish]) -> tuple[Wish, ...]:
     """With one that can't be paused: what is tried already, else the cheapest of those that count most."""
 

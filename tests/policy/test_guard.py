@@ -242,7 +242,7 @@ def test_a_shadow_allocator_logs_each_difference_once():
     log = DecisionLog()
     shadow = ShadowAllocator("fair", Fair(), clock=Clock(), log=log, subject="t1")
     wishes = (wish("a", speaker=True), wish("b"))
-    request = AllocationRequest("t1", 1_850_000, SECOND, wishes)
+    request = AllocationRequest("t1", 1_750_000, SECOND, wishes)
     decided = SpeakerFirst().allocate(request)
     assert names(decided) == {"a": "2/2", "b": "0/2"}
     shadow.compare(request, decided)
@@ -251,7 +251,7 @@ def test_a_shadow_allocator_logs_each_difference_once():
         ("shadow", "a", "2/2", "1/2", "fair: budget"),
         ("shadow", "b", "0/2", "1/2", "fair: budget"),
     ]
-    assert log.entries()[0].inputs == {"budget_bps": 1_850_000.0}
+    assert log.entries()[0].inputs == {"budget_bps": 1_750_000.0}
 
 
 def test_a_shadow_allocator_that_fails_says_so_and_no_more():

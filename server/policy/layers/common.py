@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from server.policy.protocols import Allocation, AllocationRequest, LayerOption, Wish
 
@@ -21,11 +21,15 @@ WASTED = 1.5  # times the tile's width, and nobody sees the difference
 SMOOTH_FPS = 20.0  # below this motion stutters, whatever the resolution
 SMOOTH_SHARE = 0.6  # of the source's own rate, when that is low or unknown
 
-HEADROOM = 0.9  # of the budget: what may be spent when something goes up
+HEADROOM = 0.95  # of the budget: what may be spent when something goes up
 WAIT_NS = 5 * SECOND // 2  # after a change, before something goes up
 LONGEST_WAIT_NS = 40 * SECOND
 REGRET_NS = 10 * SECOND  # a step up that had to be taken back sooner doubles the wait
 SETTLED_NS = 20 * SECOND  # a step up that lasts so long makes the wait the first one again
+NOISE = 0.95  # a layer that flows may cost so much more than the budget: both are measured
+DIP = 0.85  # and this much, for a while: an estimate dips after each overuse and comes back, and a layer begins with a
+DIP_NS = 2 * SECOND  # keyframe, which makes it look dear
+GROWN = 1.25  # times what the last step up was taken at: probes are still finding more
 GLANCE_NS = SECOND // 2  # how far back the budget must have been good when the viewer's wishes change
 
 
@@ -118,7 +122,8 @@ def _level_of(target: LayerOption | None, steps: Sequence[LayerOption]) -> int:
 class Limits:
     """What may be spent, bit/s."""
 
-    keep: int  # by steps that flow already: the budget
+    budget: int
+    keep: int  # by steps that flow already, as long as nothing rises: a little more, as the budget may only dip
     rise: int  # when a step is taken that doesn't; -1: none may
     steady: int  # the least budget of the last 2.5 s
 
@@ -128,19 +133,27 @@ class Patience:
 
     def __init__(self) -> None:
         self._budgets: deque[tuple[int, int]] = deque()  # (when, bit/s), no older than WAIT_NS
+        self._fitted: int | None = None  # when what flows last did
         self._changed: int | None = None
         self._changed_at_budget = 0
         self._rose: int | None = None
+        self._rising = False  # the last change was for the better
         self._wait = WAIT_NS
         self._asked: object = None
 
-    def limits(self, request: AllocationRequest, headroom: float = HEADROOM) -> Limits:
+    def limits(self, request: AllocationRequest, ladders: Sequence[Ladder], headroom: float = HEADROOM) -> Limits:
         """A step up must fit below the least budget of the last 2.5 s, so noise can't cause one. A budget that has
-        doubled since the last change, or other wishes than last time, need not wait."""
+        doubled since the last change, or grown by a quarter right after a step up, or other wishes than last time,
+        need not wait."""
         now, budget = request.now, max(request.budget_bps, 0)
         self._remember(now, budget)
         rise = self._rise(request, budget, headroom)
-        return Limits(budget, rise, self._least(now - WAIT_NS))
+        flows = sum(each.cost(each.current) for each in ladders)
+        if flows * NOISE <= budget:
+            self._fitted = now
+        dips = self._fitted is not None and now - self._fitted < DIP_NS
+        keep = round(budget / (DIP if dips else NOISE))
+        return Limits(budget, keep, rise, self._least(now - WAIT_NS))
 
     def _rise(self, request: AllocationRequest, budget: int, headroom: float) -> int:
         now = request.now
@@ -150,7 +163,8 @@ class Patience:
                 self._changed, self._changed_at_budget = now, budget
                 return -1
             return int(budget * headroom)
-        if budget >= 2 * self._changed_at_budget:
+        climbing = self._rising and now - self._changed < WAIT_NS
+        if budget >= (GROWN if climbing else 2) * self._changed_at_budget:
             return int(budget * headroom)
         if asked != self._asked:
             return int(self._least(now - GLANCE_NS) * headroom)
@@ -170,6 +184,9 @@ class Patience:
             self._wait = WAIT_NS
         if rose:
             self._rose = now
+        if rose or fell:
+            self._fitted = now
+            self._rising = rose and not fell
         if rose or fell or self._changed is None:
             self._changed, self._changed_at_budget = now, max(request.budget_bps, 0)
 
@@ -196,6 +213,14 @@ def _asked(wishes: Iterable[Wish]) -> object:
 Step = tuple[int, int]  # index of the ladder, level to reach
 
 
+def fit(ladders: Sequence[Ladder], order: Sequence[Step], limits: Limits) -> tuple[list[int], list[str]]:
+    """`climb`, with no more than the budget for what flows when something else rises: that would be paid with a dip."""
+    levels, stopped = climb(ladders, order, limits)
+    if any(level > each.current for each, level in zip(ladders, levels, strict=True)):
+        levels, stopped = climb(ladders, order, replace(limits, keep=limits.budget))
+    return levels, stopped
+
+
 def climb(ladders: Sequence[Ladder], order: Iterable[Step], limits: Limits) -> tuple[list[int], list[str]]:
     """Take every step that fits, in order; levels and, for each, why it went no further.
 
@@ -216,7 +241,7 @@ def climb(ladders: Sequence[Ladder], order: Iterable[Step], limits: Limits) -> t
         if cost <= (limits.keep if level <= each.current else limits.rise):
             levels[index], spent = level, cost
         else:
-            stopped[index] = "hysteresis" if cost <= limits.keep else "budget"
+            stopped[index] = "hysteresis" if cost <= limits.budget else "budget"
     return levels, stopped
 
 
@@ -249,11 +274,11 @@ class Ordered(ABC):
         self._patience = Patience()
 
     @abstractmethod
-    def order(self, ladders: Sequence[Ladder]) -> Iterable[Step]:
+    def order(self, ladders: Sequence[Ladder]) -> Sequence[Step]:
         """The steps, the most wanted first."""
 
     def allocate(self, request: AllocationRequest) -> list[Allocation]:
         ladders = [ladder(wish) for wish in request.wishes]
-        levels, stopped = climb(ladders, self.order(ladders), self._patience.limits(request))
+        levels, stopped = fit(ladders, self.order(ladders), self._patience.limits(request, ladders))
         self._patience.decided(request, ladders, levels)
         return report(ladders, levels, stopped)

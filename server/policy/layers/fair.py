@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from server.policy.layers.common import PAUSED, Ladder, Limits, Patience, climb, ladder, report
+from server.policy.layers.common import PAUSED, Ladder, Limits, Patience, fit, ladder, report
 from server.policy.protocols import Allocation, AllocationRequest
 
 
@@ -31,8 +31,8 @@ class Fair:
 
     def allocate(self, request: AllocationRequest) -> list[Allocation]:
         ladders = [ladder(wish) for wish in request.wishes]
-        limits = self._patience.limits(request)
-        levels, stopped = climb(ladders, self._order(ladders, limits), limits)
+        limits = self._patience.limits(request, ladders)
+        levels, stopped = fit(ladders, self._order(ladders, limits), limits)
         self._patience.decided(request, ladders, levels)
         return report(ladders, levels, stopped)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from server.policy.layers.common import PAUSED, SECOND, Ladder, Limits, Patience, Step, climb, ladder, report
 from server.policy.protocols import Allocation, AllocationRequest, Wish
@@ -67,10 +68,10 @@ class Marginal:
         ladders = [ladder(wish) for wish in request.wishes]
         trust = self._trust.look(request.budget_bps, request.now)
         headroom = LEAST_HEADROOM + (MOST_HEADROOM - LEAST_HEADROOM) * trust
-        limits = self._patience.limits(request, headroom)
+        limits = self._patience.limits(request, ladders, headroom)
         levels, stopped = self._present(ladders, limits)
         if limits.rise > 0:
-            new, why = climb(ladders, _steepest(ladders), Limits(limits.rise, limits.rise, limits.steady))
+            new, why = climb(ladders, _steepest(ladders), replace(limits, keep=limits.rise))
             price = DEAREST_CHANGE + (CHEAPEST_CHANGE - DEAREST_CHANGE) * trust
             if _gain(ladders, levels, new) > price * _at_stake(ladders, levels, new):
                 levels, stopped = new, why
@@ -79,7 +80,7 @@ class Marginal:
 
     def _present(self, ladders: Sequence[Ladder], limits: Limits) -> tuple[list[int], list[str]]:
         """What flows now, less what no longer fits: the flattest steps go."""
-        levels, stopped = climb(ladders, _steepest(ladders), Limits(limits.keep, -1, limits.steady))
+        levels, stopped = climb(ladders, _steepest(ladders), replace(limits, rise=-1))
         return levels, stopped
 
 
