@@ -83,6 +83,8 @@ class Trial:
     For TRIAL_NS one smallest layer flows; when that was not enough to change anything, the next wait is twice as long.
     """
 
+    __slots__ = ("_starved", "_until", "_wait")
+
     def __init__(self) -> None:
         self._wait = FIRST_WAIT_NS
         self._starved: int | None = None  # since when nothing flows

@@ -39,6 +39,21 @@ class Misbehaved(Exception):
 class Guard(Generic[P]):
     """Calls one policy, and replaces it once. The default itself is replaced by a new one when it raises."""
 
+    # Every viewer has these objects, so they are small.
+    __slots__ = (
+        "_budget",
+        "_clock",
+        "_default",
+        "_default_name",
+        "_log",
+        "_slow",
+        "_subject",
+        "failure",
+        "name",
+        "policy",
+        "slowest_ns",
+    )
+
     def __init__(
         self,
         name: str,
@@ -109,6 +124,8 @@ class GuardedController:
     """A CongestionController. When `native` is true (after a fallback to the plane's own), the plane must be asked to
     go on from `estimate()`, which stays the last good one."""
 
+    __slots__ = ("_estimate", "_explained", "guard")
+
     def __init__(self, guard: Guard[CongestionController], estimate_bps: int) -> None:
         """`estimate_bps` holds until the policy says something."""
         self.guard = guard
@@ -155,6 +172,8 @@ class GuardedController:
 
 class GuardedAllocator:
     """A LayerAllocator. The targets that held are in each request, so a default that takes over knows them."""
+
+    __slots__ = ("guard",)
 
     def __init__(self, guard: Guard[LayerAllocator]) -> None:
         self.guard = guard

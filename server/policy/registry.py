@@ -66,6 +66,8 @@ class Registry:
 
     def __init__(self) -> None:
         self._factories: dict[Role, dict[str, Factory]] = {role: {} for role in Role}
+        # What each takes. To find it out costs 0.1 ms and three classes, and every viewer has policies made.
+        self._signatures: dict[tuple[Role, str], inspect.Signature] = {}
 
     def add(self, role: Role | str, name: str, factory: Factory) -> None:
         """`factory(**settings)` makes one policy object. A name is given once."""
@@ -91,10 +93,14 @@ class Registry:
         """One new policy object. UnknownPolicy: no such name. PolicyRefused: not with these settings."""
         role = _role(role)
         factory = self._factory(role, name)
+        signature = self._signatures.get((role, name))
+        if signature is None:
+            signature = self._signatures[role, name] = inspect.signature(factory)
         try:
-            inspect.signature(factory).bind(**settings)
+            signature.bind(**settings)
         except TypeError as wrong:
-            raise PolicyRefused(f"{role} policy {name!r}: {wrong}; it takes {_settings_of(factory)}") from None
+            takes = ", ".join(signature.parameters) or "no settings"
+            raise PolicyRefused(f"{role} policy {name!r}: {wrong}; it takes {takes}") from None
         try:
             policy = factory(**settings)
         except Exception as wrong:
@@ -144,7 +150,3 @@ def _role(role: Role | str) -> Role:
         return Role(role)
     except ValueError:
         raise UnknownPolicy(f"there is no policy role {str(role)[:80]!r}; there are: {', '.join(Role)}") from None
-
-
-def _settings_of(factory: Factory) -> str:
-    return ", ".join(inspect.signature(factory).parameters) or "no settings"
