@@ -38,6 +38,21 @@ class Consumer:
     them, and each is remembered while the others change.
     """
 
+    __slots__ = (
+        "flowing",
+        "handle",
+        "held",
+        "id",
+        "paused",
+        "preferred",
+        "priority",
+        "producer",
+        "rtp_parameters",
+        "target",
+        "tile",
+        "transport",
+    )
+
     def __init__(
         self,
         consumer_id: str,

@@ -82,7 +82,7 @@ class Transport:
         self._shared = shared
         self._next_mid = 0
         self._streams: dict[str, int] = {}  # by producer or consumer id
-        self._ssrcs_received: set[int] = set()  # ever signalled: see MediaLimits.max_ssrcs_per_transport
+        self._ssrcs_received: frozenset[int] = frozenset()  # ever signalled: see MediaLimits.max_ssrcs_per_transport
 
     def produce(
         self,

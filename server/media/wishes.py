@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from server.media.consumer import MOST_TEMPORAL, Consumer
 from server.policy.layers.common import ladder
@@ -130,10 +131,16 @@ def needed(each: Wish, given: LayerOption | None, left: int, budget: int) -> fro
     """The spatial layers that this wish has a use for: what it is given, and what it may be given soon, when `left`
     (what nobody got of `budget`) grows a little. Held: the smallest."""
     if given is None:
-        return frozenset({each.options[0].spatial})
+        return _known(frozenset({each.options[0].spatial}))
     soon = left + round((SOON - 1) * budget)
     upper = (step for step in ladder(each).steps if step.spatial > given.spatial)
-    return frozenset({given.spatial, *(step.spatial for step in upper if step.bps - given.bps <= soon)})
+    return _known(frozenset({given.spatial, *(step.spatial for step in upper if step.bps - given.bps <= soon)}))
+
+
+@lru_cache(maxsize=256)
+def _known(layers: frozenset[int]) -> frozenset[int]:
+    """The same set for the same layers: there are few, and every consumer keeps one."""
+    return layers
 
 
 def receive_limit(wanted: Sequence[tuple[Sequence[bool], Sequence[int | None]]], other_bps: int) -> int | None:

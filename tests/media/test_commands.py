@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from msgspec import structs
 
 from rtpfwd.params import ConsumerParams, PayloadMapping
 from rtpfwd.plane import Plane
@@ -504,3 +505,15 @@ def test_a_mid_that_cannot_be_used_is_refused(mid: str):
     capabilities = bench.commands.router("room").rtp_capabilities
     with pytest.raises(InvalidArgument, match=r"(?i)mid"):
         bench.commands.consume("carol", "c", "camera", capabilities, NOW, paused=False, mid=mid)
+
+
+def test_viewers_of_a_kind_share_what_is_equal_of_their_parameters():
+    bench = call()
+    first = bench.consume("carol", "camera-for-carol", "camera").rtp_parameters
+    capabilities = bench.commands.transport("carol").media.router.rtp_capabilities
+    fewer = structs.replace(capabilities, header_extensions=capabilities.header_extensions[:1])
+    other = bench.commands.consume("carol", "again", "camera", fewer, NOW, paused=False).rtp_parameters
+    held = bench.commands.consumer("camera-for-bert").rtp_parameters
+    assert (first.codecs is held.codecs, first.header_extensions is held.header_extensions) == (True, True)
+    assert first.encodings[0].ssrc != held.encodings[0].ssrc
+    assert other.header_extensions == held.header_extensions[:1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import types
 from importlib.metadata import EntryPoint
@@ -34,6 +35,19 @@ def registry():
     made, broken = standard_registry([])
     assert broken == []
     return made
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_making_one_leaves_no_garbage(registry, role):
+    for name in registry.names(role):
+        registry.create(role, name)
+    gc.collect()
+    gc.disable()
+    try:
+        made = [registry.create(role, name) for name in registry.names(role) for _ in range(3)]
+        assert (len(made) > 3, gc.collect()) == (True, 0)
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("role", list(Role))
