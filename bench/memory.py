@@ -20,7 +20,7 @@ from bench.sightline_target import Sightline, open_sightline
 from server.io.clock import monotonic_ns
 
 TARGET_KIB: Final = 30  # of a consumer in a room of 1,000
-SETTLE_SECONDS: Final = 3.0  # after everybody has connected: the node gives handshakes' leftovers back
+SETTLE_SECONDS: Final = 0.5  # after everybody has connected: handshakes' leftovers go
 SAMPLE_SECONDS: Final = 2.0
 Shape: TypeAlias = Literal["viewers", "transports", "consumers"]
 

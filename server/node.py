@@ -24,7 +24,6 @@ from server.io.drive import Drive
 from server.io.metrics import MediaCollector
 from server.io.sockets import BoundPort, open_port
 from server.io.tcp import TcpLimits
-from server.io.trim import serve_trim, trimmer
 from server.io.udp import LaneShell, serve_lane
 from server.media.commands import Commands
 from server.media.core import MediaCore
@@ -141,7 +140,6 @@ async def _serve(
         try:
             await nursery.start(serve_lanes)
             await nursery.start(drive.serve)
-            nursery.start_soon(serve_trim, drive.core.shared.handshakes, trimmer())
             task_status.started(handle)
             await trio.sleep_forever()
         finally:
