@@ -81,3 +81,14 @@ async def test_growth_is_a_slope_over_the_time_asked_for():
     (run,) = await measure_memory(MemorySettings(consumers=2, minutes=0.02))
     assert run.figures["slope_kib_per_minute"] is not None
     assert (run.figures["media_minutes"] or 0) >= 0.02
+
+
+async def test_what_adaptation_takes_is_a_part_of_the_transport():
+    figures = [
+        (await measure_memory(MemorySettings(consumers=2, adaptation=adaptation)))[0].figures
+        for adaptation in (False, True)
+    ]
+    taken = [each["adaptation_kib"] or 0 for each in figures]
+    more = (figures[1]["transport_kib"] or 0) - (figures[0]["transport_kib"] or 0)
+    assert taken[0] == 0 < taken[1]
+    assert more == pytest.approx(taken[1])
