@@ -27,6 +27,10 @@ cdef int estimate_remb_untrusted(
 cdef void estimate_report(
     PlaneState* s, Transport* t, Consumer* c, const ReportBlock* block, int64_t now) noexcept nogil
 
+# Whether what the path carries will be known in a moment, so that it is worth waiting before choosing what to begin with.
+cdef bint estimate_is_awaited(PlaneState* s, Transport* t, int64_t now) noexcept nogil
+# What is known was made use of: no more waiting.
+cdef void estimate_has_decided(Transport* t, int64_t now) noexcept nogil
 # Timers, probes, and what waits in the pacer.
 cdef void estimate_tick(PlaneState* s, Transport* t, int64_t now) noexcept nogil
 cdef void estimate_figures(const Transport* t, Figures* figures) noexcept nogil

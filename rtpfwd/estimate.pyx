@@ -20,6 +20,8 @@ cdef enum:
     TELL_MS = 50                # between two EstimateChanged events that are no drops
     TELL_SHARE = 20             # of the estimate: what is less than one in so many is not told
     LEAST_BPS = 1000            # that we divide by
+    AWAITED_MS = 150            # a viewer's first keyframe is asked for so much later, if the path is not known before
+    DECIDED_MS = 20             # then Python needs a moment to choose
 
 
 cdef int estimate_open(
@@ -140,6 +142,28 @@ cdef void _tell_feedback(PlaneState* s, Transport* t, int64_t now) noexcept nogi
         free(body)
     else:
         p.feedbacks += 1
+
+
+cdef bint estimate_is_awaited(PlaneState* s, Transport* t, int64_t now) noexcept nogil:
+    cdef Pacer* p = <Pacer*>t.pacer
+    if p == NULL or now - p.begun_at >= <int64_t>AWAITED_MS * MS and p.begun_at:
+        return False
+    if p.begun_at == 0:
+        if congestion_is_known(t.congestion) or not padding_possible(t):
+            p.begun_at = now - <int64_t>AWAITED_MS * MS
+            return False
+        p.begun_at = now
+        congestion_begin(t.congestion, now)
+        schedule(s, t, now)
+    if p.known_at == 0 and congestion_is_known(t.congestion):
+        p.known_at = now
+    return p.known_at == 0 or now - p.known_at < <int64_t>DECIDED_MS * MS
+
+
+cdef void estimate_has_decided(Transport* t, int64_t now) noexcept nogil:
+    cdef Pacer* p = <Pacer*>t.pacer
+    if p != NULL and p.begun_at and congestion_is_known(t.congestion):
+        p.known_at = now - <int64_t>DECIDED_MS * MS
 
 
 cdef void estimate_tick(PlaneState* s, Transport* t, int64_t now) noexcept nogil:

@@ -9,6 +9,7 @@ no keyframe comes, the request is repeated every KEYFRAME_REPEAT_MS.
 from libc.stdint cimport uint8_t
 
 from rtpfwd.cursor cimport Writer, writer_init, writer_size
+from rtpfwd.estimate cimport estimate_is_awaited
 from rtpfwd.link cimport link_keyframe
 from rtpfwd.output cimport can_send, out_commit_rtcp, out_slot, tell_keyframe_asked
 from rtpfwd.rtcp cimport rtcp_write_fir, rtcp_write_pli
@@ -132,9 +133,11 @@ cdef Encoding* _wanted(Consumer* c) noexcept nogil:
 
 cdef void request_keyframe_for(PlaneState* s, Consumer* c, int64_t now) noexcept nogil:
     # A keyframe that comes before the viewer is connected is lost on it, and the throttle would delay the next one.
-    # The fanout asks as soon as there is something to send.
-    if can_send(c.transport):
-        request_keyframe(s, _wanted(c), now)
+    # The fanout asks as soon as there is something to send. Nor is one asked for while it is not yet known of which
+    # encoding: senders pass over the next request.
+    if not can_send(c.transport) or (c.producer.encoding_count > 1 and estimate_is_awaited(s, c.transport, now)):
+        return
+    request_keyframe(s, _wanted(c), now)
 
 
 cdef void keyframe_received(Encoding* e) noexcept nogil:

@@ -28,11 +28,10 @@ cdef inline uint8_t _rtx_payload_type(const Consumer* c) noexcept nogil:
 
 
 cdef inline bint _carries(const Consumer* c) noexcept nogil:
-    # The viewer must be able to tell us about the packet, and know the stream. A paused one will do: how else should we find out
-    # that there is room for it?
+    # The viewer must be able to tell us about the packet. A paused one will do: how else should we find out that there is
+    # room for it?
     return (
-        c.producer.video and c.stream.rtx_ssrc != 0 and c.stream.packets != 0
-        and c.plan.transport_cc_id != 0 and _rtx_payload_type(c) != NO_PAYLOAD_TYPE)
+        c.producer.video and c.stream.rtx_ssrc != 0 and c.plan.transport_cc_id != 0 and _rtx_payload_type(c) != NO_PAYLOAD_TYPE)
 
 
 cdef Consumer* _carrier(const Transport* t) noexcept nogil:
@@ -77,7 +76,8 @@ cdef int _pad(PlaneState* s, Transport* t, Pacer* p, int64_t now) noexcept nogil
     cdef int sent = 0
     if c == NULL or not can_send(t):
         return 0
-    sent = resend_for_probe(s, c, <uint16_t>(c.rewriter.last_out - p.probe_packets % LOOK_BACK), p.probe.id, now)
+    if c.stream.packets:
+        sent = resend_for_probe(s, c, <uint16_t>(c.rewriter.last_out - p.probe_packets % LOOK_BACK), p.probe.id, now)
     if sent == 0:
         sent = _padding_alone(s, c, p.probe.id, now)
     if sent:

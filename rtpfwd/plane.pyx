@@ -25,6 +25,7 @@ from rtpfwd.congestion.controller cimport CAUSE_COUNT, CongestionConfig, PacketR
 from rtpfwd.estimate cimport (
     Figures,
     estimate_figures,
+    estimate_has_decided,
     estimate_open,
     estimate_override,
     estimate_taken,
@@ -620,6 +621,7 @@ cdef class Plane:
                 lowers = 0 <= to_spatial < (<Selector>c.selector).current.spatial
                 (<Selector>c.selector).target.spatial = to_spatial
                 (<Selector>c.selector).target.temporal = to_temporal
+                estimate_has_decided(c.transport, at)
                 if not c.paused and c.producer.video and (<Selector>c.selector).wants_keyframe():
                     request_keyframe_for(self.state, c, at)
                     if lowers and c.transport.pacer != NULL and pacer_overtake(self.state, c.transport, c, 0):

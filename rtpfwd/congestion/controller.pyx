@@ -119,11 +119,19 @@ cdef void congestion_configure(Congestion* c, const CongestionConfig* config, in
     _conclude(c, CAUSE_HOLD, now)
 
 
+cdef void congestion_begin(Congestion* c, int64_t now) noexcept nogil:
+    probe_begin(&c.prober, c.state.estimate_bps, now)
+
+
+cdef bint congestion_is_known(const Congestion* c) noexcept nogil:
+    return c.measured or c.remb.bps > 0 or c.override_bps >= 0
+
+
 cdef void congestion_sent(Congestion* c, uint16_t seq, uint32_t size, uint16_t probe, int64_t now) noexcept nogil:
     cdef int64_t number = log_sent(&c.log, seq, size, probe, now)
     if c.sent_since < 0:
         c.sent_since = now
-        probe_begin(&c.prober, c.state.estimate_bps, now)
+        congestion_begin(c, now)
     rate_add(&c.sent, size, now)
     silence_sent(&c.silence, now)
     probe_sent(&c.prober, number, size, probe, now)

@@ -7,8 +7,9 @@ from itertools import pairwise
 
 import pytest
 
-from rtpfwd.events import KeyframeAsked, LayerRate, LayersChanged
-from rtpfwd.params import EncodingParams, Handle
+from rtpfwd.events import EstimateChanged, KeyframeAsked, LayerRate, LayersChanged
+from rtpfwd.params import CongestionParams, EncodingParams, Handle
+from tests.rtpfwd.path_world import EXTENSIONS, transport_feedback
 from tests.rtpfwd.plane_world import MS, OPUS, OPUS_MAPPING, End, World, rtp
 
 LEVEL = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
@@ -188,3 +189,69 @@ def test_an_encoding_that_falls_silent_is_replaced_and_its_return_is_taken() -> 
     room.encodings = 3
     room.play(4, key=(2,))
     assert room.plane.consumer_stats(room.consumer)["spatial"] == 2
+
+
+def test_requests_for_two_encodings_are_far_enough_apart_for_a_browser() -> None:
+    """libwebrtc passes over a request within 300 ms of another one to the same sender, whatever it is for."""
+    room = Room()
+    room.plane.set_target(room.consumer, 0, 0, room.world.now)
+    room.play(2)
+    assert asked(room.sender) == [SSRCS[0]]
+    room.play(2, key=(0,))
+    room.plane.set_target(room.consumer, 2, 2, room.world.now)
+    room.world.drain()
+    assert asked(room.sender) == []
+    room.play(6)  # 330 ms after the first one
+    assert asked(room.sender) == [SSRCS[2]]
+
+
+def test_more_than_is_wanted_is_not_asked_for_just_because_it_is_heard_first() -> None:
+    room = Room()
+    room.plane.set_target(room.consumer, 0, 0, room.world.now)
+    room.world.send(room.sender, rtp(0, layered(0), ssrc=SSRCS[2], timestamp=0))
+    room.frame += 1
+    assert SSRCS[2] not in asked(room.sender)
+    room.play(12)
+    assert SSRCS[2] not in asked(room.sender)
+
+
+class Adapted(Room):
+    """With congestion control, and a viewer that tells what arrives."""
+
+    def __init__(self) -> None:
+        self.world = World()
+        self.sender, self.viewer = self.world.end(5000), self.world.end(5001)
+        named = tuple(EncodingParams(ssrc=ssrc, rtx_ssrc=ssrc + 1) for ssrc in SSRCS)
+        self.producer = self.world.video(self.sender, encodings=named)
+        self.encodings, self.frame, now = 3, 0, self.world.now
+        self.plane.control_congestion(self.viewer.handle, CongestionParams(start_bps=600_000), now)
+        self.consumer = self.world.watch(self.viewer, self.producer, selector="simulcast", extensions=EXTENSIONS)
+        self.plane.set_target(self.consumer, 0, -1, now)
+        self.plane.set_wanted(self.viewer.handle, 3_000_000, now)
+
+    def answer(self) -> None:
+        """All that was sent arrived 20 ms later, at the speed at which it was sent."""
+        numbers = [int.from_bytes(packet.extensions[5], "big") for packet in self.viewer.rtp]
+        at = (self.world.now + 20 * MS) // 250_000
+        arrivals = [at + 4 * index for index in range(len(numbers))]  # 255 bytes each ms: 2 Mbit/s
+        self.world.send(self.viewer, transport_feedback(0x2000, numbers[0], arrivals))
+
+
+def test_the_first_keyframe_waits_for_what_a_probe_finds() -> None:
+    room = Adapted()
+    room.play(2)
+    assert asked(room.sender) == []
+    assert room.plane.counters()["probe_packets"] >= 5
+    room.answer()
+    assert room.told(EstimateChanged)[-1].figures.cause == "probe"
+    room.plane.set_target(room.consumer, 2, -1, room.world.now)
+    room.world.drain()
+    assert asked(room.sender) == [SSRCS[2]]
+
+
+def test_the_first_keyframe_does_not_wait_long_for_a_probe_that_nobody_answers() -> None:
+    room = Adapted()
+    room.play(4)
+    assert asked(room.sender) == []
+    room.play(2)  # 165 ms
+    assert asked(room.sender) == [SSRCS[0]]
