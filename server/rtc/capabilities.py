@@ -56,8 +56,8 @@ _OPUS: Final = RtpCodecCapability(
 
 # An id means one uri over both kinds, because a BUNDLE group has one table of ids (RFC 8843 section 9.2), and stays
 # within 1 to 14, which the one-byte form can carry. Directions are the server's: what is recvonly helps the node and
-# is not passed on. The dependency descriptor is read and not passed on, as in mediasoup, although the plane could: its
-# frame numbers stay continuous (docs/layers.md).
+# is not passed on. The dependency descriptor is passed on with AV1 only: libwebrtc can't put that together from several
+# spatial layers without it (docs/layers.md).
 _HEADER_EXTENSIONS: Final = (
     *_extension(uris.MID, 1, "sendrecv", "sendrecv"),
     *_extension(uris.RID, 2, None, "recvonly"),
@@ -65,7 +65,7 @@ _HEADER_EXTENSIONS: Final = (
     *_extension(uris.ABS_SEND_TIME, 4, "sendrecv", "sendrecv"),
     *_extension(uris.TRANSPORT_CC, 5, "recvonly", "sendrecv"),
     *_extension(uris.AUDIO_LEVEL, 6, "sendrecv", None),
-    *_extension(uris.DEPENDENCY_DESCRIPTOR, 7, None, "recvonly"),
+    *_extension(uris.DEPENDENCY_DESCRIPTOR, 7, None, "sendrecv"),
     *_extension(uris.VIDEO_ORIENTATION, 8, None, "sendrecv"),
     *_extension(uris.TRANSMISSION_OFFSET, 9, None, "sendrecv"),
     *_extension(uris.ABS_CAPTURE_TIME, 10, "sendrecv", "sendrecv"),

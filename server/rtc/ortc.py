@@ -192,14 +192,16 @@ def consumable_rtp_parameters(
         rtx = rtx_capability(caps, payload_type_of(known))
         if rtx is not None:
             codecs.append(as_parameters(rtx))
-    # Capture times are passed through, never made here, so they are promised only where the producer sends them.
+    # Capture times are passed through, never made here, so they are promised only where the producer sends them. So are
+    # dependency descriptors, which viewers of other codecs have no use for.
     stated = {extension.uri for extension in params.header_extensions}
     extensions = tuple(
         _extension_parameters(e, e.preferred_id)
         for e in caps.header_extensions
         if e.kind == kind
         and e.direction in ("sendrecv", "sendonly")
-        and (e.uri != uris.ABS_CAPTURE_TIME or e.uri in stated)
+        and (e.uri not in (uris.ABS_CAPTURE_TIME, uris.DEPENDENCY_DESCRIPTOR) or e.uri in stated)
+        and (e.uri != uris.DEPENDENCY_DESCRIPTOR or codecs[0].mime_type.lower() == "video/av1")
     )
     encodings = tuple(
         replace(e, ssrc=entry.mapped_ssrc, rid=None, rtx=None, codec_payload_type=None)
@@ -270,12 +272,13 @@ def pipe_consumer_rtp_parameters(
     )
     of_one_hop = {uris.MID, uris.ABS_SEND_TIME, uris.TRANSPORT_CC}
     extensions = [e for e in consumable.header_extensions if e.uri not in of_one_hop]
-    # The dependency descriptor is recvonly towards browsers, so it isn't in `consumable`; the next router needs it.
+    # The dependency descriptor isn't in `consumable` of every codec; the next router needs it of all.
     kind = kind_of(consumable.codecs[0].mime_type)
+    known = {e.uri for e in extensions}
     extensions += [
         _extension_parameters(e, e.preferred_id)
         for e in caps.header_extensions
-        if e.uri == uris.DEPENDENCY_DESCRIPTOR and e.kind == kind and e.direction != "sendrecv"
+        if e.uri == uris.DEPENDENCY_DESCRIPTOR and e.kind == kind and e.uri not in known
     ]
     count = len(consumable.encodings)
     base = new_ssrc(rng, count)

@@ -54,7 +54,27 @@ def test_one_extension_id_means_one_uri_over_both_kinds() -> None:
     assert all(1 <= number <= 14 and len(names) == 1 for number, names in ids.items())
     directions = {(e.uri, e.kind): e.direction for e in ROUTER.header_extensions}
     assert directions[uris.TRANSPORT_CC, "audio"] == "recvonly"
-    assert directions[uris.DEPENDENCY_DESCRIPTOR, "video"] == "recvonly"
+    assert directions[uris.DEPENDENCY_DESCRIPTOR, "video"] == "sendrecv"
+
+
+@pytest.mark.parametrize(
+    ("codec", "stated", "viewed"), [("AV1", True, True), ("AV1", False, False), ("VP8", True, False)]
+)
+def test_viewers_of_av1_get_the_dependency_descriptor(codec: str, stated: bool, viewed: bool) -> None:
+    """libwebrtc can't put a picture of several spatial layers of AV1 together without it."""
+    codecs = [c for c in ROUTER.codecs if c.mime_type == f"video/{codec}"]
+    number = codecs[0].preferred_payload_type
+    extensions = [{"uri": uris.DEPENDENCY_DESCRIPTOR, "id": 13}] if stated else []
+    theirs = {"payloadType": number, "mimeType": f"video/{codec}", "clockRate": 90000}
+    params = rtp_parameters(
+        {"codecs": [theirs], "headerExtensions": extensions, "encodings": [{"ssrc": 5}], "rtcp": {"cname": "c"}}
+    )
+    agreed, mapping = ortc.producer_rtp_parameters_mapping(params, ROUTER, random.Random(1))
+    made = ortc.consumable_rtp_parameters("video", agreed, ROUTER, mapping)
+    consumer = ortc.consumer_rtp_parameters(made, ROUTER, random.Random(1), enable_rtx=True)
+    assert (uris.DEPENDENCY_DESCRIPTOR in [e.uri for e in consumer.header_extensions]) == viewed
+    piped = ortc.pipe_consumer_rtp_parameters(made, ROUTER, random.Random(1), enable_rtx=True)
+    assert [e.uri for e in piped.header_extensions].count(uris.DEPENDENCY_DESCRIPTOR) == 1
 
 
 def test_payload_types_run_out_with_a_message() -> None:
