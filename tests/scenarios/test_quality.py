@@ -17,7 +17,7 @@ GOALS: list[tuple[str, str, str, q.Goal]] = [
         for rate, height in STEADY.items()
         for entry in [
             ("steady", f"v{rate}", "estimate", q.estimate(10)),
-            *([] if rate == 600 else [("steady", f"v{rate}", "layer", q.layer(height, 10))]),
+            ("steady", f"v{rate}", "layer", q.layer(height, 10)),
             ("steady", f"v{rate}", "queue", q.queue(100)),
             ("steady", f"v{rate}", "loss", q.congestion_loss()),
             ("steady", f"v{rate}", "changes", q.changes(1, 10)),
@@ -35,15 +35,9 @@ GOALS: list[tuple[str, str, str, q.Goal]] = [
             ("step_down", f"to{rate}", "queue", q.queue(100)),
             ("step_down", f"to{rate}", "loss", q.congestion_loss()),
             *([] if rate == 500 else [("step_down", f"to{rate}", "layer", q.layer(height, 30))]),
-            *(
-                []
-                if rate == 300
-                else [
-                    ("step_down", f"to{rate}", "no freeze", q.longest_gap(1000)),
-                    ("step_down", f"to{rate}", "estimate", q.estimate(30)),
-                    ("step_down", f"to{rate}", "sound", q.audio_loss()),
-                ]
-            ),
+            *([] if rate == 300 else [("step_down", f"to{rate}", "no freeze", q.longest_gap(1000))]),
+            ("step_down", f"to{rate}", "estimate", q.estimate(30)),
+            ("step_down", f"to{rate}", "sound", q.audio_loss()),
         ]
     ),
     *(
@@ -91,6 +85,7 @@ GOALS: list[tuple[str, str, str, q.Goal]] = [
     ("asymmetric_loss", "bert", "gap", q.longest_gap(1000)),
     ("asymmetric_loss", "bert", "fps", q.rate_of_frames(23, 10)),
     ("network_change", "bert", "gap", q.longest_gap(1000)),
+    ("network_change", "bert", "layer", q.layer(360, 28, 45)),
     ("network_change", "bert", "layer back", q.layer(720, 60)),
     ("network_change", "bert", "loss", q.congestion_loss()),
     ("two_behind_one_link", "bert", "share", q.shares_like("cleo", 15)),
@@ -100,6 +95,7 @@ GOALS: list[tuple[str, str, str, q.Goal]] = [
     ("two_behind_one_link", "cleo", "sound", q.audio_loss()),
     ("chromium_a", "bert", "gap", q.longest_gap(1000)),
     ("chromium_a", "bert", "top", q.layer(720, 2, 25)),
+    ("chromium_a", "bert", "down within 2 s", q.layer(360, 27, 45)),
     ("chromium_a", "bert", "up within 5 s", q.layer(720, 50)),
     ("chromium_a", "bert", "fps", q.rate_of_frames(24, 1)),
     ("chromium_b", "bert", "layer", q.layer(360, 10)),
