@@ -201,25 +201,32 @@ cdef bint pacer_overtake(PlaneState* s, Transport* t, Consumer* c, int64_t most)
     cdef Sent* sent
     cdef uint32_t index
     cdef uint16_t seq
-    cdef bint dropped = False
+    cdef uint16_t last = <uint16_t>c.rewriter.last_out
+    cdef int dropped = 0
+    cdef int reach = 0          # back to the first of them, from the last number given
     if _span(p.media.bytes, p.pacing) <= most:
         return False
     for index in range(p.media.count):
         item = &p.media.items[(p.media.first + index) & (p.media.room - 1)]
         if item.slot < 0 or item.consumer != c.slot:
             continue
+        seq = load_u16(slab_data(&s.slab, item.slot) + 2)
+        reach = max(reach, <int>(<uint16_t>(last - seq)) + 1)
         if c.stream.sent != NULL:
-            # Its number stays a gap. It was never sent, so it is not sent again either.
-            seq = load_u16(slab_data(&s.slab, item.slot) + 2)
+            # It was never sent, so it is not sent again either.
             sent = &c.stream.sent[seq & c.stream.mask]
             if sent.seq == seq:
                 sent.times = 0
         drop(s, DROP_PACER_FULL)
         c.drops += 1
-        dropped = True
+        dropped += 1
     if dropped:
         _forget(s, &p.media, c)
-    return dropped
+        if dropped == reach:
+            # They are the last ones, as nearly always: their numbers are given again at the switch, so that no gap is left
+            # for which the viewer would ask in vain.
+            c.rewriter.last_out -= dropped
+    return dropped != 0
 
 
 cdef void _forget(PlaneState* s, Line* line, const Consumer* c) noexcept nogil:

@@ -80,6 +80,7 @@ cdef enum:
     LEVELS_AT_ONCE = 256    # producer slots looked at under one lock by audio_levels
     INGEST_BATCH = 64       # datagrams between two turns of stage 2
     SET_ESTIMATE = 1        # of Plane._set
+    DISPLACED_MS = 20       # of media that may wait when a lower layer is chosen; more of the old one is dropped at once
     SET_WANTED = 2
     SET_WATCH = 3
     SET_RECEIVE_LIMIT = 4
@@ -624,7 +625,8 @@ cdef class Plane:
                 estimate_has_decided(c.transport, at)
                 if not c.paused and c.producer.video and (<Selector>c.selector).wants_keyframe():
                     request_keyframe_for(self.state, c, at)
-                    if lowers and c.transport.pacer != NULL and pacer_overtake(self.state, c.transport, c, 0):
+                    if lowers and c.transport.pacer != NULL and pacer_overtake(
+                            self.state, c.transport, c, <int64_t>DISPLACED_MS * MS):
                         (<Selector>c.selector).reset()
             plane_unlock(self.state)
         _check(c != NULL, 0, consumer, KIND_CONSUMER)
