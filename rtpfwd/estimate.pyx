@@ -20,7 +20,7 @@ cdef enum:
     TELL_MS = 50                # between two EstimateChanged events that are no drops
     TELL_SHARE = 20             # of the estimate: what is less than one in so many is not told
     LEAST_BPS = 1000            # that we divide by
-    AWAITED_MS = 150            # a viewer's first keyframe is asked for so much later, if the path is not known before
+    AWAITED_MS = 250            # a viewer's first keyframe is asked for so much later, if the path is not known before
     DECIDED_MS = 20             # then Python needs a moment to choose
 
 
@@ -146,24 +146,24 @@ cdef void _tell_feedback(PlaneState* s, Transport* t, int64_t now) noexcept nogi
 
 cdef bint estimate_is_awaited(PlaneState* s, Transport* t, int64_t now) noexcept nogil:
     cdef Pacer* p = <Pacer*>t.pacer
-    if p == NULL or now - p.begun_at >= <int64_t>AWAITED_MS * MS and p.begun_at:
+    if p == NULL:
         return False
-    if p.begun_at == 0:
-        if congestion_is_known(t.congestion) or not padding_possible(t):
-            p.begun_at = now - <int64_t>AWAITED_MS * MS
-            return False
-        p.begun_at = now
-        congestion_begin(t.congestion, now)
-        schedule(s, t, now)
-    if p.known_at == 0 and congestion_is_known(t.congestion):
-        p.known_at = now
-    return p.known_at == 0 or now - p.known_at < <int64_t>DECIDED_MS * MS
+    if p.awaited_until == 0:
+        p.awaited_until = now
+        if not congestion_is_known(t.congestion) and padding_possible(t):
+            p.awaited_until = now + <int64_t>AWAITED_MS * MS
+            congestion_begin(t.congestion, now)
+            schedule(s, t, now)
+    elif now < p.awaited_until and not p.decides and congestion_is_known(t.congestion):
+        p.decides = True
+        p.awaited_until = min(p.awaited_until, now + <int64_t>DECIDED_MS * MS)
+    return now < p.awaited_until
 
 
 cdef void estimate_has_decided(Transport* t, int64_t now) noexcept nogil:
     cdef Pacer* p = <Pacer*>t.pacer
-    if p != NULL and p.begun_at and congestion_is_known(t.congestion):
-        p.known_at = now - <int64_t>DECIDED_MS * MS
+    if p != NULL and congestion_is_known(t.congestion):
+        p.awaited_until = min(p.awaited_until, now)
 
 
 cdef void estimate_tick(PlaneState* s, Transport* t, int64_t now) noexcept nogil:

@@ -49,8 +49,8 @@ cdef struct Pacer:
     Line media
     int64_t estimate            # bit/s, of the last look
     int64_t pacing              # bit/s
-    int64_t begun_at            # ns when the first packet would have been sent; 0: not yet
-    int64_t known_at            # ns since when something is known of the path; 0: nothing is
+    int64_t awaited_until       # ns: until then a first keyframe waits for what a probe finds; 0: none was wanted yet
+    bint decides                # something is known now: Python chooses
     int64_t clear_at            # ns when all that was sent has left at the pacing rate
     RateMeter sent              # bytes on the wire
     RateMeter repaired          # of them: retransmissions that were asked for
