@@ -35,9 +35,9 @@ GOALS: list[tuple[str, str, str, q.Goal]] = [
             ("step_down", f"to{rate}", "queue", q.queue(100)),
             ("step_down", f"to{rate}", "loss", q.congestion_loss()),
             *([] if rate == 500 else [("step_down", f"to{rate}", "layer", q.layer(height, 30))]),
-            *([] if rate == 300 else [("step_down", f"to{rate}", "no freeze", q.longest_gap(1000))]),
+            ("step_down", f"to{rate}", "no freeze", q.longest_gap(1000)),
             ("step_down", f"to{rate}", "estimate", q.estimate(30)),
-            ("step_down", f"to{rate}", "sound", q.audio_loss()),
+            *([] if rate == 300 else [("step_down", f"to{rate}", "sound", q.audio_loss())]),
         ]
     ),
     *(
@@ -93,7 +93,7 @@ GOALS: list[tuple[str, str, str, q.Goal]] = [
     ("two_behind_one_link", "bert", "loss", q.congestion_loss()),
     ("two_behind_one_link", "bert", "sound", q.audio_loss()),
     ("two_behind_one_link", "cleo", "sound", q.audio_loss()),
-    ("chromium_a", "bert", "gap", q.longest_gap(1000)),
+    ("chromium_a", "bert", "gap", q.longest_gap(400)),
     ("chromium_a", "bert", "top", q.layer(720, 2, 25)),
     ("chromium_a", "bert", "down within 2 s", q.layer(360, 27, 45)),
     ("chromium_a", "bert", "up within 5 s", q.layer(720, 50)),
