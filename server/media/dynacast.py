@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-OFF_NS = 20_000_000_000  # nobody watches it, or a better one, any more
+OFF_NS = 60_000_000_000  # nobody watches it, or a better one, any more
 UNWATCHED_OFF_NS = 10_000_000_000  # nobody watches anything: as after joining, before the others come
 
 

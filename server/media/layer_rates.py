@@ -21,7 +21,7 @@ MEASURE_NS = 250_000_000  # between two looks at the plane's figures
 RISE_NS, FALL_NS = 1_000_000_000, 5_000_000_000  # how fast a measured rate is followed up and down
 SETTLED_NS = 3_000_000_000  # after an encoding began: what was not heard of it by then, it doesn't have
 LEAST_OF_SCREEN = 0.5  # of what its sender said it may cost
-MOST_OVER = 1.3  # times what its sender said it may cost: encoders overshoot, but not for long
+MOST_OVER = 1.1  # times what its sender said it may cost: encoders overshoot, but not for long
 AUDIO_PACKETS = 50.0  # a second
 GRACE_NS = 5_000_000_000  # for an encoding that is asked for to begin
 GUESSED_BPS = (150_000, 500_000, 1_500_000, 3_000_000)  # of simulcast encodings of which nothing is known
@@ -147,11 +147,11 @@ class RateBook:
 
     def offered(self) -> tuple[LayerOption, ...]:
         """The options, the same ones until something about them has changed that matters: a layer that came or went, or
-        a rate that moved by more than a seventh."""
+        a rate that moved by more than a twelfth."""
         options = self.options()
         same = [option[:2] for option in options] == [option[:2] for option in self._offered]
         if not same or any(
-            abs(new.bps - old.bps) > old.bps / 7 for new, old in zip(options, self._offered, strict=True)
+            abs(new.bps - old.bps) > old.bps / 12 for new, old in zip(options, self._offered, strict=True)
         ):
             self._offered = options
             self.version += 1

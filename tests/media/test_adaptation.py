@@ -131,14 +131,14 @@ def test_publishers_stop_what_nobody_watches_and_resume_at_once():
     call.run(3)
     consumer = call.camera_of("bert")
     call.commands.set_preferred_layers(consumer.id, 0, None, call.now)
-    call.run(25)
+    call.run(65)
     assert call.said(ProducerEncodingsWanted)[-1].wanted == (True, False, False)
     assert call.adaptation._limits["anna"] < 500_000
     assert call.decided("anna", "dynacast")[-1][1:] == ("100", "watched")
     asked = call.now
     call.commands.set_preferred_layers(consumer.id, 2, None, call.now)
     while consumer.flowing[0] != 2 and call.now < asked + 3 * 10**9:
-        call.run((call.now - asked) / 1e9 + 25.05)
+        call.run((call.now - asked) / 1e9 + 65.05)
     assert call.said(ProducerEncodingsWanted)[-1].wanted[2]
     assert call.now - asked < 500_000_000, "the publisher is told at once, and a keyframe asked for"
 

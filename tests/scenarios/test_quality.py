@@ -37,7 +37,7 @@ GOALS: list[tuple[str, str, str, q.Goal]] = [
             *([] if rate == 500 else [("step_down", f"to{rate}", "layer", q.layer(height, 30))]),
             ("step_down", f"to{rate}", "no freeze", q.longest_gap(1000)),
             ("step_down", f"to{rate}", "estimate", q.estimate(30)),
-            *([] if rate == 300 else [("step_down", f"to{rate}", "sound", q.audio_loss())]),
+            ("step_down", f"to{rate}", "sound", q.audio_loss()),
         ]
     ),
     *(
