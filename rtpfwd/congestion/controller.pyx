@@ -1,5 +1,7 @@
 """GCC of one transport: the boxes of this package put together (draft-ietf-rmcat-gcc-02, libwebrtc's published
-behaviour, Carlucci et al. 2016). docs/congestion.md shows the way of a feedback message through them."""
+behaviour, Carlucci et al. 2016). docs/congestion.md shows the way of a feedback message through them.
+
+Over 400 lines, a few for each box: the order in which the boxes are asked is all that is here, and is read as one."""
 
 from libc.stdlib cimport calloc, free, realloc
 

@@ -1,8 +1,8 @@
 """Dynacast: which encodings of a producer somebody watches, or may soon. Pure.
 
-Off is told late and on at once. Either costs everyone who watches a gap of 0.3 to 0.5 s in Chromium, whose encoder begins anew, so
-it must be worth it: what is below a watched encoding stays on. It is cheap, and it is where a viewer lands whose path
-breaks down, who can't wait for an encoder to begin.
+Off is told late and on at once. Either costs everyone who watches a gap of 0.3 to 0.5 s in Chromium, whose encoder
+begins anew, so it must be worth it: what is below a watched encoding stays on. It is cheap, and it is where a viewer
+lands whose path breaks down, who can't wait for an encoder to begin.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Dynacast:
         self._watched = False
 
     def need(self, encodings: Collection[int], *, watched: bool, now: int) -> bool:
-        """Which ones are needed now, with all below them, and whether anybody watches at all: then the lowest is always.
+        """Which ones are needed now (all below them are too), and whether anybody watches at all: then the lowest is.
         True when `wanted` has changed."""
         best = max(encodings, default=0 if watched else -1)
         needed = frozenset(range(best + 1))

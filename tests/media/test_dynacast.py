@@ -58,7 +58,7 @@ def test_the_last_viewer_may_come_back_before_all_is_switched_off():
 
 @given(st.lists(st.tuples(st.sets(st.integers(0, 3)), st.booleans(), st.integers(0, 4 * SECOND)), max_size=30))
 def test_what_is_needed_is_wanted_and_nothing_flaps(steps):
-    """Nothing is switched off within UNWATCHED_OFF_NS of its last need, and every waiting switch-off has its deadline."""
+    """Nothing is switched off too soon after its last need, and every waiting switch-off has its deadline."""
     dynacast, now = Dynacast(4, 0), 0
     last_needed = [0] * 4
     for needed, watched, wait in steps:
