@@ -219,7 +219,7 @@ cdef inline int _forward(
         return DROP_PACER_FULL
     is_switch = verdict == SWITCH or verdict == SWITCH_MARKED
     if run.paced and is_switch and view.is_keyframe:
-        pacer_overtake(s, c.transport, c, <int64_t>OVERTAKEN_MS * MS)
+        pacer_overtake(s, c.transport, c, OVERTAKEN_MS)
     reason = rewriter_forward(&c.rewriter, view, is_switch, now, &numbers)
     if reason:
         if view.ssrc != c.rewriter.source:

@@ -2,8 +2,9 @@
 
 A request is sent at most once per KEYFRAME_INTERVAL_MS for one encoding. One that comes while another is unanswered
 merges with it; one that comes too soon after an answered one waits for its turn, and so does one that comes sooner
-than KEYFRAME_SENDER_MS after one for another encoding: libwebrtc's senders pass over that (encoder_rtcp_feedback). While a consumer's selector waits and
-no keyframe comes, the request is repeated every KEYFRAME_REPEAT_MS.
+than KEYFRAME_SENDER_MS after one for another encoding: libwebrtc passes over what comes within 300 ms of a request to
+the same sender, whatever its SSRC (video/encoder_rtcp_feedback.cc). While a consumer's selector waits and no keyframe
+comes, the request is repeated every KEYFRAME_REPEAT_MS.
 """
 
 from libc.stdint cimport uint8_t

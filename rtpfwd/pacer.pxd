@@ -19,6 +19,7 @@ cdef enum:
     QUEUE_MS = 500              # of media at the estimate that may wait
     QUEUE_PACKETS = 512
     OVERTAKEN_MS = 50           # of media that may wait before a keyframe at which the consumer switches; more is dropped
+    DISPLACED_MS = 20           # and when a lower encoding is chosen: more of the old one is dropped, and it stops
     REPAIR_PACKETS = 128        # retransmissions that may wait
     REPAIR_MIN_BPS = 100000     # that repairs may always have
     REPAIR_SHARE = 4            # of the estimate, one in so many, beyond that
@@ -76,9 +77,9 @@ cdef int pacer_hold(
     const HeaderMarks* marks, int64_t now) noexcept nogil
 # Whether the next frame should not be begun, or nothing more fits.
 cdef bint pacer_is_full(const Transport* t, bint begins_frame) noexcept nogil
-# The consumer goes over to another encoding. What waits of the old one would only make its keyframe late. Whether
-# anything was dropped: then the old one can't go on.
-cdef bint pacer_overtake(PlaneState* s, Transport* t, Consumer* c, int64_t most) noexcept nogil
+# The consumer goes over to another encoding. What waits of the old one, if it is more than `most_ms` of media, would only
+# make its keyframe late. Whether anything was dropped: then the old one can't go on.
+cdef bint pacer_overtake(PlaneState* s, Transport* t, Consumer* c, int64_t most_ms) noexcept nogil
 # So many bytes left for the transport, on the wire.
 cdef void pacer_spend(Transport* t, int64_t size, int64_t now) noexcept nogil
 # Whether a retransmission that is asked for may be sent at all. Counts it when it may.

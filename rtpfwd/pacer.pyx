@@ -195,7 +195,7 @@ cdef int64_t pacer_send(PlaneState* s, Transport* t, int64_t now) noexcept nogil
     return -1
 
 
-cdef bint pacer_overtake(PlaneState* s, Transport* t, Consumer* c, int64_t most) noexcept nogil:
+cdef bint pacer_overtake(PlaneState* s, Transport* t, Consumer* c, int64_t most_ms) noexcept nogil:
     cdef Pacer* p = <Pacer*>t.pacer
     cdef Waiting* item
     cdef Sent* sent
@@ -204,7 +204,7 @@ cdef bint pacer_overtake(PlaneState* s, Transport* t, Consumer* c, int64_t most)
     cdef uint16_t last = <uint16_t>c.rewriter.last_out
     cdef int dropped = 0
     cdef int reach = 0          # back to the first of them, from the last number given
-    if _span(p.media.bytes, p.pacing) <= most:
+    if _span(p.media.bytes, p.pacing) <= most_ms * MS:
         return False
     for index in range(p.media.count):
         item = &p.media.items[(p.media.first + index) & (p.media.room - 1)]
@@ -223,8 +223,9 @@ cdef bint pacer_overtake(PlaneState* s, Transport* t, Consumer* c, int64_t most)
     if dropped:
         _forget(s, &p.media, c)
         if dropped == reach:
-            # They are the last ones, as nearly always: their numbers are given again at the switch, so that no gap is left
-            # for which the viewer would ask in vain.
+            # They are the last ones, as nearly always: their numbers are given again at the switch, so that no gap is
+            # left for which the viewer would ask in vain. None of them was ever protected, so no keystream is used
+            # twice; a late packet that still leaves with a higher number moves last_out past them again.
             c.rewriter.last_out -= dropped
     return dropped != 0
 

@@ -28,10 +28,11 @@ cdef inline uint8_t _rtx_payload_type(const Consumer* c) noexcept nogil:
 
 
 cdef inline bint _carries(const Consumer* c) noexcept nogil:
-    # The viewer must be able to tell us about the packet. A paused one will do: how else should we find out that there is
-    # room for it?
+    # The viewer must be able to tell us about the packet. A paused one will do: how else should we find out that there
+    # is room for it?
     return (
-        c.producer.video and c.stream.rtx_ssrc != 0 and c.plan.transport_cc_id != 0 and _rtx_payload_type(c) != NO_PAYLOAD_TYPE)
+        c.producer.video and c.stream.rtx_ssrc != 0
+        and c.plan.transport_cc_id != 0 and _rtx_payload_type(c) != NO_PAYLOAD_TYPE)
 
 
 cdef Consumer* _carrier(const Transport* t) noexcept nogil:

@@ -50,7 +50,7 @@ from rtpfwd.link cimport link_begin_anew, link_detach, link_facts, link_join, li
 from rtpfwd.names import DROP_REASONS
 from rtpfwd.objects cimport *
 from rtpfwd.output cimport fifo_pop, handoff_pop, queue_front
-from rtpfwd.pacer cimport FeedbackCopy, Pacer, pacer_forget, pacer_overtake
+from rtpfwd.pacer cimport DISPLACED_MS, FeedbackCopy, Pacer, pacer_forget, pacer_overtake
 from rtpfwd.rate cimport rate_bps
 from rtpfwd.rings cimport MAX_LINKED
 from rtpfwd.recv_stream cimport recv_stream_jitter, recv_stream_lost
@@ -80,7 +80,6 @@ cdef enum:
     LEVELS_AT_ONCE = 256    # producer slots looked at under one lock by audio_levels
     INGEST_BATCH = 64       # datagrams between two turns of stage 2
     SET_ESTIMATE = 1        # of Plane._set
-    DISPLACED_MS = 20       # of media that may wait when a lower layer is chosen; more of the old one is dropped at once
     SET_WANTED = 2
     SET_WATCH = 3
     SET_RECEIVE_LIMIT = 4
@@ -625,8 +624,8 @@ cdef class Plane:
                 estimate_has_decided(c.transport, at)
                 if not c.paused and c.producer.video and (<Selector>c.selector).wants_keyframe():
                     request_keyframe_for(self.state, c, at)
-                    if lowers and c.transport.pacer != NULL and pacer_overtake(
-                            self.state, c.transport, c, <int64_t>DISPLACED_MS * MS):
+                    if (lowers and c.transport.pacer != NULL
+                            and pacer_overtake(self.state, c.transport, c, DISPLACED_MS)):
                         (<Selector>c.selector).reset()
             plane_unlock(self.state)
         _check(c != NULL, 0, consumer, KIND_CONSUMER)

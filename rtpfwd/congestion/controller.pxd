@@ -59,11 +59,11 @@ cdef struct Congestion          # opaque: controller.pyx
 cdef Congestion* congestion_open(const CongestionConfig* config, int64_t now) noexcept nogil
 cdef void congestion_close(Congestion* c) noexcept nogil
 cdef void congestion_configure(Congestion* c, const CongestionConfig* config, int64_t now) noexcept nogil
-# A packet left under this transport-wide number. probe: ProbePlan.id that it belongs to, or 0.
-# The path can be probed, with or without media.
+# The path can be probed, with or without media. The first packet says so too.
 cdef void congestion_begin(Congestion* c, int64_t now) noexcept nogil
 # Whether the estimate is more than a start rate.
 cdef bint congestion_is_known(const Congestion* c) noexcept nogil
+# A packet left under this transport-wide number. probe: ProbePlan.id that it belongs to, or 0.
 cdef void congestion_sent(Congestion* c, uint16_t seq, uint32_t size, uint16_t probe, int64_t now) noexcept nogil
 # The FCI of one transport-wide feedback message. 0, or DROP_RTCP_MALFORMED: then nothing has changed.
 cdef int congestion_feedback_untrusted(Congestion* c, const uint8_t* body, int size, int64_t now) noexcept nogil

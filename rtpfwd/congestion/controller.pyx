@@ -45,9 +45,9 @@ cdef enum:
     FULL_PACKET_BITS = 6400
     PROBE_STANDING_MS = 40          # and below this it is a probe's, while one is on its way
     FIRST_STANDING_MS = 60          # a queue as long as this before the detector has its window is congestion
-    BUSY_MS = 100
+    BUSY_MS = 100                   # of arrivals, and twice that: what the link carries while a queue stands
     ROOM_MS = 100                   # after a decrease, until a full queue has room for what is sent then
-    DRAIN_MS = 40
+    DRAIN_MS = 40                   # a queue, beside a packet's own time, that pacing lets run empty after a decrease
     REFUSED_S = 10
     REPORT_CUT_MS = 500             # between two cuts by receiver reports
 

@@ -24,7 +24,7 @@ cdef bint loss_update(
     LossBound* l, uint32_t arrived, uint32_t lost, bint queued, int64_t estimate, int64_t acked, int64_t rtt,
     int64_t now,
 ) noexcept nogil
-# A probe came through at this rate: no bound below it.
 # The estimate fell for another reason: what was lost before was that one's.
 cdef void loss_restart(LossBound* l, int64_t now) noexcept nogil
+# A probe came through at this rate: no bound below it.
 cdef void loss_lift(LossBound* l, int64_t bps) noexcept nogil

@@ -38,7 +38,7 @@ cdef struct Prober:             # probe_init
 
 cdef void probe_init(Prober* p, int64_t start_bps, int64_t most) noexcept nogil
 cdef void probe_set_wanted(Prober* p, int64_t wanted, int64_t estimate, int64_t now) noexcept nogil
-# The first packet leaves.
+# Something can be sent, media or padding. Once.
 cdef void probe_begin(Prober* p, int64_t estimate, int64_t now) noexcept nogil
 # The estimate fell.
 cdef void probe_dropped(Prober* p, int64_t now) noexcept nogil

@@ -21,7 +21,7 @@ cdef class Simulcast(Selector):
     cdef int flowing            # encoding; -1: nothing flows
     cdef int wish               # encoding whose keyframe is waited for; -1: none
     cdef int64_t wished         # ns since when it, or another one before it, was
-    cdef int64_t begun          # ns of the first packet since the last reset; 0: none
+    cdef int64_t begun          # ns of the first look since the last reset; 0: none
     cdef int aimed              # target.spatial for which `wish` was found
     cdef int64_t aimed_at       # ns when
     cdef int64_t now            # ns of the newest packet

@@ -61,8 +61,6 @@ cdef class Simulcast(Selector):
         is_newest = view.ext_seq > heard.newest or view.ssrc != heard.ssrc
         is_first = heard.at == 0
         heard.at = self.now = view.arrived
-        if self.begun == 0:
-            self.begun = self.now
         heard.top_temporal = max(heard.top_temporal, temporal)
         self.count = max(self.count, encoding + 1)
         if is_newest:
@@ -110,6 +108,8 @@ cdef class Simulcast(Selector):
                 best = index
         self.aimed = self.target.spatial
         self.aimed_at = self.now
+        if self.begun == 0:
+            self.begun = self.now
         if best > target and self.flowing < 0 and self.now - self.begun < PATIENT_NS:
             best = -1           # more than is wanted: what is wanted will be heard in a moment
         if best < 0 or best == self.flowing:

@@ -1,8 +1,8 @@
 """Dynacast: which encodings of a producer somebody watches, or may soon. Pure.
 
-Off is told late and on at once. Either costs everyone who watches a gap of 0.3 to 0.5 s in Chromium, whose encoder
-begins anew, so it must be worth it: what is below a watched encoding stays on. It is cheap, and it is where a viewer
-lands whose path breaks down, who can't wait for an encoder to begin.
+Off is told late and on at once. When Chromium was told to stop two of three encodings, those who watched the third one
+saw nothing for half a second, so it must be worth it. What is below a watched encoding stays on: it is cheap, and it
+is where a viewer lands whose path breaks down, who can't wait for an encoder to begin.
 """
 
 from __future__ import annotations

@@ -210,8 +210,8 @@ class Viewer:
     def _estimate(self, bps: int, cause: str, at: int) -> bool:
         """Take it in, and log it when it says something new."""
         self.estimate_bps = bps
-        begins = self._begins_until is not None
-        if cause not in UNTRIED:
+        known = self._begins_until is not None and cause not in UNTRIED
+        if known:
             self._begins_until = None
         logged, known_cause = self._logged
         if abs(bps - logged) >= LOGGED * logged or cause != known_cause:
@@ -226,7 +226,6 @@ class Viewer:
                 inputs=self._inputs(),
             )
         budget = self._budget()
-        known = begins and self._begins_until is None
         return known or abs(budget - self.budget_bps) > MOVED * self.budget_bps
 
     def _inputs(self) -> dict[str, float | str]:
@@ -290,9 +289,7 @@ class Viewer:
             self.budget_bps,
         )
         could_use = pure.could_use(asked)
-        if self._begins_until is not None and now >= self._begins_until:
-            self._begins_until = None
-        begins = self._begins_until is not None
+        begins = self._begins_until is not None and now < self._begins_until
         if begins:
             asked = pure.let_begin(asked)
         trying = self._trial.on(now)
