@@ -25,16 +25,20 @@ def layered(temporal: int, *, keyframe: bool = False, sync: bool = False, size: 
 class Room:
     """A publisher with three encodings of three temporal layers each, and a viewer."""
 
-    def __init__(self, encodings: int = 3) -> None:
+    def __init__(self, encodings: int = 3, **changes: object) -> None:
         self.world = World()
         self.sender, self.viewer = self.world.end(5000), self.world.end(5001)
+        self.prepare()
         named = tuple(EncodingParams(ssrc=ssrc, rtx_ssrc=ssrc + 1) for ssrc in SSRCS[:encodings])
         self.producer = self.world.video(self.sender, encodings=named)
         selector = "simulcast" if encodings > 1 else "svc"
-        self.consumer: Handle = self.world.watch(self.viewer, self.producer, selector=selector)
+        self.consumer: Handle = self.world.watch(self.viewer, self.producer, selector=selector, **changes)
         self.encodings = encodings
         self.frame = 0
         self.keyframes: set[int] = set()
+
+    def prepare(self) -> None:
+        """Before there is a viewer of anything."""
 
     @property
     def plane(self):
@@ -219,15 +223,13 @@ class Adapted(Room):
     """With congestion control, and a viewer that tells what arrives."""
 
     def __init__(self) -> None:
-        self.world = World()
-        self.sender, self.viewer = self.world.end(5000), self.world.end(5001)
-        named = tuple(EncodingParams(ssrc=ssrc, rtx_ssrc=ssrc + 1) for ssrc in SSRCS)
-        self.producer = self.world.video(self.sender, encodings=named)
-        self.encodings, self.frame, now = 3, 0, self.world.now
-        self.plane.control_congestion(self.viewer.handle, CongestionParams(start_bps=600_000), now)
-        self.consumer = self.world.watch(self.viewer, self.producer, selector="simulcast", extensions=EXTENSIONS)
-        self.plane.set_target(self.consumer, 0, -1, now)
-        self.plane.set_wanted(self.viewer.handle, 3_000_000, now)
+        super().__init__(extensions=EXTENSIONS)
+        self.plane.set_target(self.consumer, 0, -1, self.world.now)
+        self.plane.set_wanted(self.viewer.handle, 3_000_000, self.world.now)
+
+    def prepare(self) -> None:
+        params = CongestionParams(start_bps=600_000)
+        self.plane.control_congestion(self.viewer.handle, params, self.world.now)
 
     def answer(self) -> None:
         """All that was sent arrived 20 ms later, at the speed at which it was sent."""
@@ -255,3 +257,110 @@ def test_the_first_keyframe_does_not_wait_long_for_a_probe_that_nobody_answers()
     assert asked(room.sender) == []
     room.play(2)  # 264 ms
     assert asked(room.sender) == [SSRCS[0]]
+
+
+class Narrow(Room):
+    """The top encoding flows to a viewer whose pace is given from outside."""
+
+    def __init__(self) -> None:
+        super().__init__(extensions=EXTENSIONS)
+        self.pace(5_000_000)
+        self.seq = dict.fromkeys(SSRCS, 0)
+        self.plane.set_target(self.consumer, 2, -1, self.world.now)
+        self.send(2, key=True)
+        self.send(0)  # it is heard, so there is something to go down to
+        self.world.advance(50)
+        assert self.seqs()
+
+    def prepare(self) -> None:
+        self.plane.control_congestion(
+            self.viewer.handle, CongestionParams(start_bps=5_000_000, controller="external"), self.world.now
+        )
+
+    def pace(self, bps: int) -> None:
+        self.plane.set_estimate(self.viewer.handle, bps, self.world.now)
+
+    def packet(self, encoding: int, *, key: bool = False) -> bytes:
+        """The next one of an encoding, a frame by itself."""
+        ssrc = SSRCS[encoding]
+        self.seq[ssrc] += 1
+        return rtp(self.seq[ssrc], layered(0, keyframe=key, size=1000), ssrc=ssrc, timestamp=self.seq[ssrc] * 3000)
+
+    def send(self, encoding: int, *, key: bool = False) -> None:
+        self.world.send(self.sender, self.packet(encoding, key=key))
+        self.world.drain()
+
+    def seqs(self) -> list[int]:
+        return [packet.seq for packet in self.viewer.rtp if packet.ssrc == 0x2000]
+
+
+def test_what_waits_of_a_displaced_encoding_is_dropped_and_nothing_of_it_follows() -> None:
+    room = Narrow()
+    room.pace(300_000)
+    for _ in range(8):
+        room.send(2)
+    before = room.seqs()
+    room.plane.set_target(room.consumer, 0, -1, room.world.now)
+    room.send(2)
+    room.world.advance(500)
+    assert room.seqs() == before
+    room.send(0, key=True)
+    room.send(0)
+    room.world.advance(500)
+    assert room.seqs() == [*before, before[-1] + 1, before[-1] + 2]  # no number is missing
+
+
+def test_an_encoding_that_hardly_waits_flows_on_until_the_lower_one_comes() -> None:
+    room = Narrow()
+    before = room.seqs()
+    room.pace(1_000_000)
+    for _ in range(3):
+        room.send(2)
+    congestion = room.plane.congestion(room.viewer.handle)
+    assert 0 < congestion.queued_ms < 20
+    room.plane.set_target(room.consumer, 0, -1, room.world.now)
+    room.send(2)
+    room.world.advance(100)
+    assert len(room.seqs()) == len(before) + 4
+    assert room.plane.counters()["drop_pacer_full"] == 0
+
+
+def test_a_late_packet_of_a_displaced_encoding_shares_its_number_with_no_other() -> None:
+    """With the same number and other bytes the SRTP keystream would be used twice."""
+    room = Narrow()
+    room.pace(300_000)
+    for _ in range(8):
+        room.send(2)
+    room.plane.set_target(room.consumer, 0, -1, room.world.now)
+    late = room.packet(2)
+    room.send(2)  # it has overtaken `late`
+    room.world.send(room.sender, late)
+    room.world.advance(500)
+    room.send(0, key=True)
+    for _ in range(12):
+        room.send(0)
+        room.world.advance(50)
+    room.world.advance(500)
+    seqs = room.seqs()
+    assert len(set(seqs)) == len(seqs)
+    assert sum(len(packet.payload) > 900 for packet in room.viewer.rtp[-13:]) == 13
+
+
+def test_numbers_around_those_that_left_are_not_given_again() -> None:
+    room = Narrow()
+    room.pace(300_000)
+    late = room.packet(2)
+    room.send(2)
+    room.world.advance(200)
+    room.send(2)  # leaves at once
+    room.send(2)  # waits
+    room.world.send(room.sender, late)  # waits behind it, with a number before those that left
+    room.world.drain()
+    room.plane.set_target(room.consumer, 0, -1, room.world.now)
+    room.send(0, key=True)
+    room.send(0)
+    room.world.advance(500)
+    seqs = room.seqs()
+    assert room.plane.counters()["drop_pacer_full"] == 2
+    assert len(set(seqs)) == len(seqs)
+    assert len(room.viewer.rtp[-1].payload) > 900

@@ -37,6 +37,26 @@ def test_figures_after_a_second_of_talk() -> None:
     assert gcc.pacing_bps == pytest.approx(1.1 * gcc.estimate_bps, rel=0.001)
 
 
+def test_a_standing_queue_is_drained_before_the_pace_is_that_of_the_estimate_again() -> None:
+    gcc, writer = Gcc(start_bps=800_000), FeedbackWriting()
+    paces = []
+    for seq in range(
+        600
+    ):  # a packet each 10 ms; from the second second on the queue grows by 4 ms with each, then it shrinks
+        now = seq * 10 * MS
+        queue = max(0, min(4 * (seq - 200), 160) - max(0, 2 * (seq - 300))) * MS
+        gcc.sent(seq, 1000, 0, now)
+        writer.receive(seq, now + 20 * MS + queue)
+        if seq % 8 == 7:
+            body = writer.write()
+            assert body is not None
+            assert gcc.feedback(body, now + 30 * MS + queue)
+            paces.append((queue // MS, gcc.pacing_bps / gcc.estimate_bps))
+    assert {round(pace, 2) for queue, pace in paces[:20]} == {1.1}
+    assert {round(pace, 2) for queue, pace in paces if queue == 160} == {0.85}
+    assert {round(pace, 2) for queue, pace in paces[60:]} == {1.1}
+
+
 def test_results_tell_of_each_packet_once() -> None:
     gcc = Gcc()
     writer = FeedbackWriting()
