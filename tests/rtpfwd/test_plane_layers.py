@@ -362,5 +362,4 @@ def test_numbers_around_those_that_left_are_not_given_again() -> None:
     room.world.advance(500)
     seqs = room.seqs()
     assert room.plane.counters()["drop_pacer_full"] == 2
-    assert len(set(seqs)) == len(seqs)
-    assert len(room.viewer.rtp[-1].payload) > 900
+    assert len(set(seqs)) == len(seqs) == 5  # a number used before would be refused by SRTP, and the keyframe lost
