@@ -11,6 +11,7 @@ import trio
 from protos import media_pb2 as pb
 from protos.control import ErrorCode, MediaNode, NodeError
 from tests.control.carriers import CARRIERS
+from tests.patience import patience
 
 FINGERPRINT = pb.DtlsFingerprint(algorithm="sha-256", value=":".join(["AB"] * 32))
 DTLS = pb.DtlsParameters(role="client", fingerprints=[FINGERPRINT])
@@ -39,7 +40,7 @@ CAMERA = pb.RtpParameters(
 
 @pytest.fixture(params=list(CARRIERS))
 async def node(request):
-    with trio.fail_after(20):
+    with trio.fail_after(patience(20)):
         async with CARRIERS[request.param]() as media_node:
             yield media_node
 

@@ -12,6 +12,7 @@ from typing import Any
 from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
 from tests.needs import need_program
+from tests.patience import patience
 
 FLAGS = [
     "--no-sandbox",
@@ -95,12 +96,14 @@ def inbound(page: Page) -> list[dict[str, Any]]:
     return [row for row in rows if row.get("type") == "inbound-rtp"]
 
 
-def eventually(what: str, condition: Callable[[], Any], *, seconds: float) -> Any:
-    """Poll until the condition holds; its value. Fails with `what` and the last value after `seconds`."""
-    deadline, value = time.monotonic() + seconds, None
+def eventually(
+    what: str, condition: Callable[[], Any], *, seconds: float, seen: Callable[[], Any] | None = None
+) -> Any:
+    """Poll until the condition holds; its value. Fails after `seconds` with `what` and the last value, or `seen()`."""
+    deadline, value = time.monotonic() + patience(seconds), None
     while time.monotonic() < deadline:
         value = condition()
         if value:
             return value
         time.sleep(0.1)  # a foreign program can only be polled
-    raise AssertionError(f"not within {seconds} s: {what}; last seen: {value!r}")
+    raise AssertionError(f"not within {patience(seconds)} s: {what}; last seen: {(seen() if seen else value)!r}")

@@ -17,6 +17,7 @@ from trio_websocket import WebSocketConnection, wrap_client_stream
 
 from server.testing.emulator import within
 from tests.needs import need_program
+from tests.patience import patience
 
 PREFERENCES = {
     "media.navigator.streams.fake": True,
@@ -99,7 +100,7 @@ async def firefox(folder: Path, *, namespace: str | None = None) -> AsyncIterato
     )
     try:
         async with trio.open_nursery() as nursery:
-            with trio.fail_after(40):
+            with trio.fail_after(patience(40)):
                 port = await nursery.start(_port, process)
                 sock = _connect(port, within(namespace) if namespace else nullcontext())
                 stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))

@@ -53,6 +53,7 @@ def test_simulcast_from_page_to_page(live_server: Sightline):
             "both encodings are sent",
             lambda: len([r for r in rows(publisher, "video", "outbound-rtp") if r.get("framesEncoded", 0) > 10]) == 2,
             seconds=15,
+            seen=lambda: [rows(publisher, "video", kind) for kind in ("outbound-rtp", "remote-inbound-rtp")],
         )
         viewer.evaluate(WATCH, "/whep/pages?peer=page")
         eventually(
@@ -61,6 +62,7 @@ def test_simulcast_from_page_to_page(live_server: Sightline):
                 [r.get("frameWidth") for r in rows(viewer, "video", "inbound-rtp") if r["framesDecoded"] > 30] == [640]
             ),
             seconds=15,
+            seen=lambda: rows(viewer, "video", "inbound-rtp"),
         )
         eventually(
             "the viewer hears",

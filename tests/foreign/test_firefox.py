@@ -14,6 +14,7 @@ from tests.foreign.browsers import REMOTE_FIGURES, chromium, eventually, join, r
 from tests.foreign.firefox import Firefox, firefox
 from tests.foreign.sightline_up import sightline_up
 from tests.needs import need_network_namespaces, need_program
+from tests.patience import patience
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +33,7 @@ async def test_firefox_and_chromium_see_each_other(tmp_path: Path):
                     trio.to_thread.run_sync, _chromium, sightline.url, pair.name("a"), tmp_path, seen_by_fox
                 )
                 try:
-                    with trio.fail_after(60):
+                    with trio.fail_after(patience(60)):
                         while not await _fox_sees(fox, "Chrome"):
                             await trio.sleep(0.2)  # a foreign program can only be polled
                 finally:

@@ -13,6 +13,7 @@ from tests.foreign.firefox import Firefox, firefox
 from tests.foreign.sightline_up import sightline_up
 from tests.foreign.wish_pages import CONNECT, PUBLISH, WATCH
 from tests.needs import need_network_namespaces, need_program
+from tests.patience import patience
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +33,7 @@ async def test_firefox_watches_itself(tmp_path: Path):
                 await fox.evaluate(CONNECT)
                 await fox.evaluate(f"() => ({PUBLISH})('/whip/fox').then(() => {{ window.publisher = window.pc; }})")
                 await fox.evaluate(f"() => ({WATCH})('/whep/fox')")
-                with trio.fail_after(30):
+                with trio.fail_after(patience(30)):
                     while not await _flows(fox):
                         await trio.sleep(0.2)  # a foreign program can only be polled
                 sent = await fox.evaluate(

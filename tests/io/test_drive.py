@@ -16,6 +16,7 @@ from server.rtc.address import Address
 from server.rtc.parameters import DtlsParameters
 from server.testing.browser import PeerConnection, shared_certificate
 from tests.media.entities import DTLS, FINGERPRINT
+from tests.patience import patience
 
 SERVER = Address("udp", "192.0.2.1", 40000)
 REMOTE = Address("udp", "198.51.100.1", 50000)
@@ -76,7 +77,7 @@ async def test_a_timeout_is_played_when_it_is_due(autojump_clock, nursery):
     await trio.sleep(100)
     started = trio.current_time()
     node.drive.run(lambda at: node.commands.connect_webrtc_transport("t", DTLS, at))
-    with trio.fail_after(60):
+    with trio.fail_after(patience(60)):
         while not any(isinstance(event, EntityClosed) for _, event in node.events):
             await trio.sleep(1)
     when, closed = next((at, event) for at, event in node.events if isinstance(event, EntityClosed))

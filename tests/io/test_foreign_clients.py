@@ -19,6 +19,7 @@ from tests.io.aiortc_client import AsyncioThread, Client
 from tests.io.tcp_client import TcpClient
 from tests.io.test_plain import remote
 from tests.io.test_plain import speak as speak_udp
+from tests.patience import patience
 
 OPUS = pb.RtpParameters(
     mid="0",
@@ -35,7 +36,7 @@ def _only_loopback(monkeypatch):
 
 
 async def test_aiortc_sends_opus_and_vp8_and_another_one_decodes_them():
-    with trio.fail_after(40):
+    with trio.fail_after(patience(40)):
         async with running_node() as handle:
             node = handle.media_node
             await node.create_router(pb.CreateRouterRequest(id="room"))
@@ -90,7 +91,7 @@ async def tcp_client(node, transport_id: str, stated: Certificate | None = None)
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 async def test_media_over_tcp_both_ways(host: str):
-    with trio.fail_after(20):
+    with trio.fail_after(patience(20)):
         async with running_node(dataclasses.replace(LOOPBACK, listen_host=host)) as handle:
             node = handle.media_node
             room = await node.create_router(pb.CreateRouterRequest(id="room"))
@@ -130,7 +131,7 @@ async def speak(client: TcpClient) -> None:
 
 
 async def test_another_certificate_than_the_stated_one_closes_the_transport_and_the_watchers_hear_why():
-    with trio.fail_after(10):
+    with trio.fail_after(patience(10)):
         async with running_node() as handle:
             node = handle.media_node
             await node.create_router(pb.CreateRouterRequest(id="room"))
@@ -146,7 +147,7 @@ async def test_another_certificate_than_the_stated_one_closes_the_transport_and_
 
 
 async def test_closing_a_transport_says_goodbye_and_closes_its_tcp_connection():
-    with trio.fail_after(20):
+    with trio.fail_after(patience(20)):
         async with running_node() as handle:
             node = handle.media_node
             await node.create_router(pb.CreateRouterRequest(id="room"))
@@ -159,7 +160,7 @@ async def test_closing_a_transport_says_goodbye_and_closes_its_tcp_connection():
 
 
 async def test_a_tcp_connection_that_ends_disconnects_its_transport():
-    with trio.fail_after(20):
+    with trio.fail_after(patience(20)):
         async with running_node() as handle:
             node = handle.media_node
             await node.create_router(pb.CreateRouterRequest(id="room"))
@@ -172,7 +173,7 @@ async def test_a_tcp_connection_that_ends_disconnects_its_transport():
 @pytest.mark.parametrize("direction", ["udp to tcp", "tcp to udp"])
 async def test_media_crosses_between_udp_and_tcp(direction: str):
     """The lane's thread and the connections of trio hand packets to each other."""
-    with trio.fail_after(20):
+    with trio.fail_after(patience(20)):
         async with running_node() as handle:
             node = handle.media_node
             room = await node.create_router(pb.CreateRouterRequest(id="room"))

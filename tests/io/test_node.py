@@ -21,11 +21,12 @@ from server.node import serve_node
 from tests.control.carriers import LOOPBACK, running_node
 from tests.control.test_media_node import call
 from tests.io.test_foreign_clients import tcp_client
+from tests.patience import patience
 
 
 async def test_lanes_have_ports_and_threads_of_their_own_and_leave_none_behind():
     before = set(threading.enumerate())
-    with trio.fail_after(10):
+    with trio.fail_after(patience(10)):
         async with running_node(dataclasses.replace(LOOPBACK, lanes=3)) as handle:
             assert len(set(handle.ports)) == 3
             assert handle.addresses == ("127.0.0.1",)
@@ -47,13 +48,13 @@ async def test_lanes_have_ports_and_threads_of_their_own_and_leave_none_behind()
 
 
 async def test_stopping_takes_less_than_a_second_and_says_goodbye_over_tcp():
-    with trio.fail_after(10):
+    with trio.fail_after(patience(10)):
         async with trio.open_nursery() as nursery:
             handle = await nursery.start(serve_node, LOOPBACK)
             await handle.media_node.create_router(pb.CreateRouterRequest(id="room"))
             client, stream = await tcp_client(handle.media_node, "t")
             async with stream:
-                with trio.fail_after(1):
+                with trio.fail_after(patience(1)):
                     nursery.cancel_scope.cancel()
                     with trio.CancelScope(shield=True):
                         frames = await client.receive_until_closed()
@@ -61,7 +62,7 @@ async def test_stopping_takes_less_than_a_second_and_says_goodbye_over_tcp():
 
 
 async def test_a_stopped_node_takes_nothing_new():
-    with trio.fail_after(10):
+    with trio.fail_after(patience(10)):
         async with running_node() as handle:
             pass
         with pytest.raises(NodeError) as refused:
@@ -70,7 +71,7 @@ async def test_a_stopped_node_takes_nothing_new():
 
 
 async def test_a_taken_port_is_named():
-    with trio.fail_after(10):
+    with trio.fail_after(patience(10)):
         async with running_node() as handle:
             taken = dataclasses.replace(LOOPBACK, media_port=handle.ports[0])
             with pytest.raises(LocalError, match=f"port {handle.ports[0]} .* is taken"):
@@ -98,7 +99,7 @@ def test_a_config_that_cannot_work_says_what_to_change(options, text):
 
 async def test_the_srtp_backend_is_the_one_asked_for():
     try:
-        with trio.fail_after(10):
+        with trio.fail_after(patience(10)):
             async with running_node(dataclasses.replace(LOOPBACK, srtp_backend="libsrtp")):
                 assert {backend.name for backend in backends()} == {"libsrtp"}
     finally:
@@ -107,7 +108,10 @@ async def test_the_srtp_backend_is_the_one_asked_for():
 
 async def test_an_srtp_backend_that_the_cpu_cannot_do_is_refused_before_anything_starts(monkeypatch):
     monkeypatch.setattr(rtpfwd.srtp, "best_tier", lambda _: None)  # no such CPU is at hand
-    with trio.fail_after(10), pytest.RaisesGroup(LocalError, flatten_subgroups=True, allow_unwrapped=True) as refused:
+    with (
+        trio.fail_after(patience(10)),
+        pytest.RaisesGroup(LocalError, flatten_subgroups=True, allow_unwrapped=True) as refused,
+    ):
         async with running_node(dataclasses.replace(LOOPBACK, srtp_backend="native")):
             pass
     error = refused.value
@@ -117,7 +121,7 @@ async def test_an_srtp_backend_that_the_cpu_cannot_do_is_refused_before_anything
 
 
 async def test_announced_addresses_replace_our_own():
-    with trio.fail_after(10):
+    with trio.fail_after(patience(10)):
         async with running_node(dataclasses.replace(LOOPBACK, announced=("203.0.113.7",), tcp=False)) as handle:
             await handle.media_node.create_router(pb.CreateRouterRequest(id="room"))
             info = await handle.media_node.create_web_rtc_transport(pb.CreateWebRtcTransportRequest(router_id="room"))
@@ -126,7 +130,7 @@ async def test_announced_addresses_replace_our_own():
 
 async def test_metrics_show_what_there_is():
     registry = CollectorRegistry()
-    with trio.fail_after(10):
+    with trio.fail_after(patience(10)):
         async with running_node() as handle:
             registry.register(handle.collector)
             await call(handle.media_node)
@@ -157,7 +161,7 @@ async def test_metrics_show_what_there_is():
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 async def test_one_socket_answers_checks_over_ipv4_and_ipv6(host: str):
-    with trio.fail_after(10):
+    with trio.fail_after(patience(10)):
         async with running_node(MediaConfig()) as handle:
             await handle.media_node.create_router(pb.CreateRouterRequest(id="room"))
             info = await handle.media_node.create_web_rtc_transport(pb.CreateWebRtcTransportRequest(router_id="room"))

@@ -13,6 +13,7 @@ from pylibsrtp import Policy, Session
 from protos import media_pb2 as pb
 from protos.control import MediaNode
 from tests.control.carriers import running_node
+from tests.patience import patience
 
 SSRC = 4242
 OPUS = pb.RtpParameters(
@@ -81,7 +82,7 @@ async def speak(sender: Remote) -> None:
 
 @pytest.mark.parametrize("suite", ["", *PROFILES])
 async def test_what_one_remote_sends_another_receives(suite: str):
-    with trio.fail_after(20):
+    with trio.fail_after(patience(20)):
         async with running_node() as handle:
             node = handle.media_node
             room = await node.create_router(pb.CreateRouterRequest(id="room"))
@@ -105,7 +106,7 @@ async def test_what_one_remote_sends_another_receives(suite: str):
 
 @pytest.mark.parametrize("suite", ["", *PROFILES])
 async def test_a_remote_is_learned_from_its_first_valid_packet(suite: str):
-    with trio.fail_after(20):
+    with trio.fail_after(patience(20)):
         async with running_node() as handle:
             node = handle.media_node
             room = await node.create_router(pb.CreateRouterRequest(id="room"))
@@ -130,7 +131,7 @@ async def test_a_remote_is_learned_from_its_first_valid_packet(suite: str):
 
 
 async def test_a_stranger_is_not_heard_on_a_told_transport():
-    with trio.fail_after(20):
+    with trio.fail_after(patience(20)):
         async with running_node() as handle:
             node = handle.media_node
             room = await node.create_router(pb.CreateRouterRequest(id="room"))

@@ -13,6 +13,7 @@ import trio.testing
 
 from server.io.framing import frame
 from server.io.tcp import TcpLimits, TcpPaths
+from tests.patience import patience
 
 STUN = b"\x00\x01\x00\x00\x21\x12\xa4\x42" + bytes(12)
 RTP = b"\x80\x60" + bytes(30)
@@ -42,7 +43,7 @@ class Side:
 @asynccontextmanager
 async def serving(limits: TcpLimits = LIMITS) -> AsyncIterator[Side]:
     side = Side(limits)
-    with trio.fail_after(10):
+    with trio.fail_after(patience(10)):
         async with trio.open_nursery() as nursery:
             listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
             side.port = listeners[0].socket.getsockname()[1]

@@ -14,6 +14,7 @@ from server.io.sockets import open_port
 from server.io.tcp import TcpLimits
 from server.io.udp import LaneShell
 from tests.control.carriers import LOOPBACK, running_node
+from tests.patience import patience
 
 MS = 1_000_000
 
@@ -74,7 +75,7 @@ def check_of(ice: pb.IceParameters, *, nominate: bool = False) -> bytes:
 async def test_the_lane_answers_the_checks_after_the_first(host: str):
     """The same request again gets the same bytes again, though nobody in Python has seen it."""
     family = trio.socket.AF_INET6 if ":" in host else trio.socket.AF_INET
-    with trio.fail_after(10):
+    with trio.fail_after(patience(10)):
         async with running_node(dataclasses.replace(LOOPBACK, listen_host=host)) as handle:
             node, plane = handle.media_node, handle.planes[0]
             await node.create_router(pb.CreateRouterRequest(id="room"))
@@ -93,7 +94,7 @@ async def test_the_lane_answers_the_checks_after_the_first(host: str):
 
 
 async def test_ice_is_not_spoken_on_the_socket_of_a_plain_transport():
-    with trio.fail_after(10):
+    with trio.fail_after(patience(10)):
         async with running_node() as handle:
             node = handle.media_node
             await node.create_router(pb.CreateRouterRequest(id="room"))

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from protos.control import MediaNode
 from signaling.config import Limits, SignalingConfig
 from signaling.server import Serving, serve_signaling
+from tests.patience import patience
 
 AUDIO = {
     "codecs": [
@@ -89,9 +90,10 @@ class Client:
         return None if self.socket.closed is None else self.socket.closed.code
 
     async def until(self, found: Callable[[], Any]) -> Any:
-        with trio.fail_after(5):
+        with trio.fail_after(patience(5)):
             async with self._news:
                 while not (answer := found()):
+                    assert self.close_code is None, f"the server closed this socket: {self.socket.closed}"
                     await self._news.wait()
                 return answer
 
@@ -201,7 +203,7 @@ async def running_front(node: MediaNode, data_dir: Path, **options: Any) -> Asyn
         try:
             yield front
             scope.cancel()
-            with trio.fail_after(5):
+            with trio.fail_after(patience(5)):
                 await stopped.wait()
         finally:
             for client in front.clients:

@@ -15,6 +15,7 @@ from server.config import MediaConfig
 from server.node import serve_node
 from server.rtc.certificate import Certificate
 from tests.io.tcp_client import TcpClient
+from tests.patience import patience
 from tests.signaling.client import DTLS, Front, running_front
 from tests.signaling.test_session import (  # noqa: F401  (collected here)
     refused,
@@ -72,7 +73,7 @@ async def test_nothing_is_left_on_the_node_when_all_have_gone(front):
     assert (info.routers, info.transports, info.producers, info.consumers) == (1, 6, 3, 6)
     for client in clients:
         await client.request("leave")
-    with trio.fail_after(5):
+    with trio.fail_after(patience(5)):
         while (info := await front.node.get_node_info(pb.GetNodeInfoRequest())).routers:
             await trio.sleep(0.02)
     assert (info.transports, info.producers, info.consumers) == (0, 0, 0)

@@ -12,6 +12,7 @@ import trio
 
 from signaling.api import shapes
 from signaling.api.openapi import OPERATIONS, openapi_document
+from tests.patience import patience
 from tests.signaling.client import running_front
 
 
@@ -39,7 +40,7 @@ async def http(front, method: str, path: str, *, body=b"", token: str | None = N
     async with stream:
         await stream.send_all(request.encode() + body)
         raw = b""
-        with trio.fail_after(5):
+        with trio.fail_after(patience(5)):
             while chunk := await stream.receive_some():
                 raw += chunk
     return Answer(raw)
@@ -98,7 +99,7 @@ async def test_history_of_calls(front):
     await bob.request("leave")
     await ada.request("leave")
     token = admin_token(front)
-    with trio.fail_after(5):
+    with trio.fail_after(patience(5)):
         while True:
             calls = (await http(front, "GET", "/api/v1/calls?room=daily", token=token)).json["calls"]
             if calls and calls[0]["endedAt"] is not None:

@@ -19,6 +19,7 @@ from signaling.calls import Calls
 from signaling.config import Limits
 from signaling.reactions import serve_calls
 from signaling.session import Sessions
+from tests.patience import patience
 from tests.signaling.client import AUDIO, DTLS, VIDEO, Refused, running_front
 
 SECRET = "a secret of thirty-two bytes or more"
@@ -211,7 +212,7 @@ async def test_a_lost_socket_keeps_its_peer_for_a_while_and_then_loses_it(front,
         await ada.note("peerLeft")
         raise AssertionError("left before the grace was over")
     await ada.note("peerLeft", peerId=bob.peer_id, reason="lost")
-    with trio.fail_after(5):
+    with trio.fail_after(patience(5)):
         while [entity for entity in node.entities.values() if entity.kind == 2]:
             await trio.sleep(0.01)
 
@@ -246,7 +247,7 @@ async def test_the_router_closes_a_while_after_the_last_leave(front, node):
     await ada.join()
     assert router in node.entities  # back within the grace
     await ada.request("leave")
-    with trio.fail_after(5):
+    with trio.fail_after(patience(5)):
         while router in node.entities:
             await trio.sleep(0.02)
     assert front.metric("sightline_signaling_rooms") == 0
@@ -639,7 +640,7 @@ async def test_names_of_the_world_are_welcome(front, name):
 async def test_stopping_tells_every_client_within_two_seconds(front):
     clients = [await front.joined(name=f"n{i}") for i in range(5)]
     front.scope.cancel()
-    with trio.fail_after(2):
+    with trio.fail_after(patience(2)):
         await front.stopped.wait()
     for client in clients:
         assert (await client.note("serverStopping"))["reconnectAfterMs"] > 0

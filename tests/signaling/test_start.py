@@ -11,12 +11,13 @@ from signaling.config import IceServer, SignalingConfig
 from signaling.errors import SignalingError
 from signaling.rates import TokenBucket
 from signaling.server import serve_signaling
+from tests.patience import patience
 from tests.signaling.client import running_front
 from tests.signaling.fake_node import FakeNode
 
 
 async def start(config: SignalingConfig) -> None:
-    with trio.fail_after(5):
+    with trio.fail_after(patience(5)):
         await serve_signaling(config, FakeNode(), registry=CollectorRegistry())
 
 

@@ -25,6 +25,7 @@ from signaling.store import records
 from signaling.store.database import migrate, open_database
 from signaling.store.tables import metadata
 from signaling.store.writer import History
+from tests.patience import patience
 from tests.signaling.client import running_front
 from tests.signaling.http_client import send
 
@@ -139,7 +140,7 @@ async def test_a_held_database_delays_no_stop(node, tmp_path):
         ada = await front.joined()
         with held(tmp_path):
             front.scope.cancel()
-            with trio.fail_after(2.2):
+            with trio.fail_after(patience(2.2)):
                 await front.stopped.wait()
         assert await ada.closed() == 1001
 
@@ -154,7 +155,7 @@ async def test_a_held_database_costs_rest_an_unavailable_and_calls_nothing(node,
             assert await ada.request("chat", text="calls go on")
         # What happened meanwhile is written as soon as that is possible.
         token = (tmp_path / "admin-token").read_text().strip()
-        with trio.fail_after(5):
+        with trio.fail_after(patience(5)):
             while True:
                 reply = await send(front.port, "GET", "/api/v1/calls", b"", {"Authorization": f"Bearer {token}"})
                 if found := json.loads(reply.body)["calls"]:

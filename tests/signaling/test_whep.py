@@ -10,6 +10,7 @@ from aiortc.sdp import SessionDescription
 
 from protos import media_pb2 as pb
 from signaling import wish
+from tests.patience import patience
 from tests.signaling.client import Front, running_front
 from tests.signaling.fake_node import FakeNode
 from tests.signaling.http_client import Reply, send
@@ -45,7 +46,7 @@ def watched(front: Front) -> set[str]:
 
 
 async def until(found) -> None:
-    with trio.fail_after(5):
+    with trio.fail_after(patience(5)):
         while not found():
             await trio.sleep(0.01)
 
@@ -173,7 +174,7 @@ async def test_the_session_ends_with_its_source(front, ends):
     else:
         front.node.die(front.node.of(pb.EntityKind.TRANSPORT)[-1].id, "ice-expired")
     await until(lambda: not consumers(front))
-    with trio.fail_after(5):
+    with trio.fail_after(patience(5)):
         while (await send(front.port, "DELETE", session)).status != 404:
             pytest.fail("the session was still there")
 

@@ -14,6 +14,7 @@ from aiortc.sdp import SessionDescription
 from protos import media_pb2 as pb
 from signaling import wish
 from signaling.config import IceServer
+from tests.patience import patience
 from tests.signaling.client import Front, running_front
 from tests.signaling.fake_node import FakeNode
 from tests.signaling.http_client import Reply, send
@@ -44,7 +45,7 @@ def transports(front: Front) -> list:
 
 @asynccontextmanager
 async def eventually() -> AsyncIterator[trio.CancelScope]:
-    with trio.fail_after(5) as scope:
+    with trio.fail_after(patience(5)) as scope:
         yield scope
 
 
@@ -245,7 +246,7 @@ async def test_a_body_that_never_ends_is_not_waited_for(tmp_path):
         async with stream:
             head = b"POST /whip/room HTTP/1.1\r\nHost: x\r\nContent-Type: application/sdp\r\n"
             await stream.send_all(head + b"Content-Length: 100\r\n\r\nv=0")
-            with trio.fail_after(3):
+            with trio.fail_after(patience(3)):
                 assert (await stream.receive_some()).startswith(b"HTTP/1.1 408 ")
 
 
