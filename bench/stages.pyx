@@ -143,8 +143,7 @@ cdef class PacketStages:
             slab_free(&self.slab)
         recv_stream_free(&self.received)
         send_stream_free(&self.sent)
-        if self.streams.entries != NULL:
-            word_table_close(&self.streams)
+        word_table_close(&self.streams)
         free(self.data)
         free(self.out)
 

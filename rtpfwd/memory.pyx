@@ -116,7 +116,7 @@ def memory_report(Plane plane not None):
                 _consumer(<const Consumer*>s.consumers.items[slot], &sums)
         slots, free_slots = s.slab.slot_count, s.slab.free_count
         slab_bytes = slots * s.slab.slot_size + s.slab.max_slots * sizeof(int32_t)
-        tables = (<size_t>s.addresses.mask + 1) * sizeof(AddressEntry) + (<size_t>s.streams.mask + 1) * sizeof(WordEntry)
+        tables = (<size_t>s.addresses.mask + 1) * sizeof(AddressEntry) + 2 * <size_t>s.streams.size * sizeof(WordEntry)
         tables += _pool(&s.transports) + _pool(&s.producers) + _pool(&s.consumers)
         queues = _queue(&s.fifo) + _queue(&s.handoff)
         areas = 2 * OUT_SLOTS * (sizeof(Outgoing) + DATAGRAM_SIZE)

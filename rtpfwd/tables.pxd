@@ -1,4 +1,4 @@
-# The plane's look-ups: fixed capacity, open addressing, no memory after they are made. Keys come from the network, so
+# The plane's look-ups: bounded, open addressing, no memory asked for after they are made. Keys come from the network, so
 # the hash is keyed with the plane's seed.
 
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
@@ -36,9 +36,12 @@ cdef struct WordEntry:
     void* value         # NULL marks a free entry
 
 
-cdef struct WordTable:  # 64-bit key to pointer
-    WordEntry* entries
-    uint32_t mask
+cdef struct WordTable:  # 64-bit key to pointer. It doubles when it is half full, and each word_put moves a few entries over
+    WordEntry* space    # room for every size, one after the other: 2^k entries begin at 2^k; what is untouched takes no memory
+    uint32_t size       # entries of the table in use: a power of two
+    uint32_t most       # its last size
+    uint32_t leaving    # entries of the table before it, while some are still there; 0: none are
+    uint32_t left       # the entries of that one below this are free
     uint32_t used
     uint32_t limit
     uint64_t seed
@@ -64,7 +67,7 @@ cdef inline bint same_endpoint(const Endpoint* a, const Endpoint* b) noexcept no
     memcpy(&last_y, <const uint8_t*>b + 16, 4)
     return not (x[0] ^ y[0] | x[1] ^ y[1] | last_x ^ last_y)
 
-# 0, or -1 when there is no memory. Limits are entries; the tables are at most half full.
+# 0, or -1 when there is no memory. Limits are entries; the tables are about half full at most.
 cdef int address_table_open(AddressTable* table, uint32_t limit, uint64_t seed) noexcept nogil
 cdef void address_table_close(AddressTable* table) noexcept nogil
 cdef int address_get(const AddressTable* table, int socket, const Endpoint* address) noexcept nogil  # value or -1

@@ -1,8 +1,11 @@
-"""Fixed-capacity look-ups: linear probing, deletion by shifting back, so that no tombstones gather."""
+"""Bounded look-ups: linear probing, deletion by shifting back, so that no tombstones gather."""
 
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 
+cdef enum:
+    FIRST_WORDS = 1024      # entries of a WordTable that is new: 16 KiB
+    MOVES_PER_PUT = 16      # entries looked at for each new one while it grows
 
 cdef inline uint64_t _mix(uint64_t value, uint64_t seed) noexcept nogil:
     value ^= seed
@@ -107,13 +110,14 @@ cdef int address_remove(AddressTable* table, int socket, const Endpoint* address
     return value
 
 
-
 cdef int word_table_open(WordTable* table, uint32_t limit, uint64_t seed) noexcept nogil:
-    cdef uint32_t entries = _entries(limit)
-    table.entries = <WordEntry*>calloc(entries, sizeof(WordEntry))
-    if table.entries == NULL:
+    table.most = _entries(limit)
+    table.space = <WordEntry*>calloc(2 * <size_t>table.most, sizeof(WordEntry))
+    if table.space == NULL:
         return -1
-    table.mask = entries - 1
+    table.size = min(table.most, <uint32_t>FIRST_WORDS)
+    table.leaving = 0
+    table.left = 0
     table.used = 0
     table.limit = limit
     table.seed = seed
@@ -121,48 +125,89 @@ cdef int word_table_open(WordTable* table, uint32_t limit, uint64_t seed) noexce
 
 
 cdef void word_table_close(WordTable* table) noexcept nogil:
-    free(table.entries)
-    table.entries = NULL
+    free(table.space)
+    table.space = NULL
 
 
-cdef inline uint32_t _word_find(const WordTable* table, uint64_t key) noexcept nogil:
-    cdef uint32_t index = <uint32_t>_mix(key, table.seed) & table.mask
-    while table.entries[index].value != NULL and table.entries[index].key != key:
-        index = (index + 1) & table.mask
-    return index
+cdef inline uint32_t _word_home(const WordTable* table, uint32_t size, uint64_t key) noexcept nogil:
+    return <uint32_t>_mix(key, table.seed) & (size - 1)
+
+
+cdef inline WordEntry* _word_find(const WordTable* table, uint32_t size, uint64_t key) noexcept nogil:
+    """The entry of the table of that size that holds the key, or the free one where it would go."""
+    cdef WordEntry* entries = table.space + size
+    cdef uint32_t index = _word_home(table, size, key)
+    while entries[index].value != NULL and entries[index].key != key:
+        index = (index + 1) & (size - 1)
+    return &entries[index]
+
+
+cdef void _word_delete(const WordTable* table, uint32_t size, WordEntry* entry) noexcept nogil:
+    cdef WordEntry* entries = table.space + size
+    cdef uint32_t hole = <uint32_t>(entry - entries)
+    cdef uint32_t index = hole
+    cdef uint32_t home
+    while True:
+        index = (index + 1) & (size - 1)
+        if entries[index].value == NULL:
+            break
+        home = _word_home(table, size, entries[index].key)
+        if ((index - home) & (size - 1)) >= ((index - hole) & (size - 1)):
+            entries[hole] = entries[index]
+            hole = index
+    entries[hole].value = NULL
+
+
+cdef void _word_move_some(WordTable* table) noexcept nogil:
+    """A few entries of the table before: all of them are over long before this one is half full."""
+    cdef WordEntry* entry
+    cdef int step
+    for step in range(MOVES_PER_PUT):
+        if table.left == table.leaving:
+            table.leaving = 0
+            return
+        entry = table.space + table.leaving + table.left
+        if entry.value == NULL:
+            table.left += 1
+        else:
+            _word_find(table, table.size, entry.key)[0] = entry[0]
+            _word_delete(table, table.leaving, entry)
 
 
 cdef void* word_get(const WordTable* table, uint64_t key) noexcept nogil:
-    return table.entries[_word_find(table, key)].value
+    cdef void* value = _word_find(table, table.size, key).value
+    if value == NULL and table.leaving:
+        value = _word_find(table, table.leaving, key).value
+    return value
 
 
 cdef int word_put(WordTable* table, uint64_t key, void* value) noexcept nogil:
-    cdef WordEntry* entry = &table.entries[_word_find(table, key)]
-    if entry.value == NULL:
-        if table.used >= table.limit:
-            return -1
-        table.used += 1
+    cdef WordEntry* entry
+    word_remove(table, key)
+    if table.used >= table.limit:
+        return -1
+    if table.leaving:
+        _word_move_some(table)
+    elif 2 * table.used >= table.size and table.size < table.most:
+        table.leaving = table.size
+        table.left = 0
+        table.size *= 2
+    entry = _word_find(table, table.size, key)
     entry.key = key
     entry.value = value
+    table.used += 1
     return 0
 
 
 cdef void word_remove(WordTable* table, uint64_t key) noexcept nogil:
-    cdef uint32_t hole = _word_find(table, key)
-    cdef uint32_t index = hole
-    cdef uint32_t home
-    if table.entries[hole].value == NULL:
-        return
-    table.used -= 1
-    while True:
-        index = (index + 1) & table.mask
-        if table.entries[index].value == NULL:
-            break
-        home = <uint32_t>_mix(table.entries[index].key, table.seed) & table.mask
-        if ((index - home) & table.mask) >= ((index - hole) & table.mask):
-            table.entries[hole] = table.entries[index]
-            hole = index
-    table.entries[hole].value = NULL
+    cdef uint32_t size = table.size
+    cdef WordEntry* entry = _word_find(table, size, key)
+    if entry.value == NULL and table.leaving:
+        size = table.leaving
+        entry = _word_find(table, size, key)
+    if entry.value != NULL:
+        table.used -= 1
+        _word_delete(table, size, entry)
 
 
 cdef int pool_open(Pool* pool, uint32_t capacity) noexcept nogil:

@@ -36,13 +36,14 @@ def figures(window: Window, measured: dict[str, Any], crossings: Sequence[Crossi
     rows = [row for row in measured["rows"] if begins <= row["at"] < ends]
     result: dict[str, float | None] = {"offered_peak_kbps": peak(crossings, begins, ends)}
     result["offered_kbps"], result["overflowed_pct"] = offered(crossings, begins, ends)
+    shown = [(at, height) for at, height in measured["shown"] if begins <= at < ends]
     if window.starts == 0:
         begins = measured["offered"] if measured["offered"] is not None else 0.0
-        first = measured["first"]
+        first = shown[0][0] if shown else None
         result["first_frame_s"] = (first - begins) / 1000 if first is not None else None
         result["joined_s"] = first / 1000 if first is not None else None
-    result["longest_gap_ms"] = longest_gap(measured["shownAt"], begins, ends)
-    result["right_layer_s"] = reached(rows, window.right_height, begins)
+    result["longest_gap_ms"] = longest_gap([at for at, _ in measured["shown"]], begins, ends)
+    result["right_layer_s"] = reached(shown, window.right_height, begins)
     if len(rows) < 2:
         return result
     first_row, last = rows[0], rows[-1]
@@ -95,15 +96,15 @@ def longest_gap(shown_at: Sequence[float], begins: float, ends: float) -> float 
     return max(two - one for one, two in pairwise([*times, ends]))
 
 
-def reached(rows: Sequence[dict[str, Any]], height: int, begins: float) -> float | None:
-    """Seconds until the picture has the height and keeps it for SETTLED_MS; None: never."""
+def reached(shown: Sequence[tuple[float, int]], height: int, begins: float) -> float | None:
+    """Seconds until the frames shown have the height and keep it for SETTLED_MS; None: never."""
     since = None
-    for row in rows:
-        if row["frameHeight"] != height:
+    for at, its_height in shown:
+        if its_height != height:
             since = None
             continue
-        since = row["at"] if since is None else since
-        if row["at"] - since >= SETTLED_MS:
+        since = at if since is None else since
+        if at - since >= SETTLED_MS:
             return max(0.0, (since - begins) / 1000)
     return None
 

@@ -119,9 +119,8 @@ async function encoder() {
 let consumer
 let started
 let offered = null
-let decodedAt = null
 const rows = []
-const shownAt = []
+const shown = [] // [at, height] of each frame
 
 /** Times are milliseconds since the call, by the page's clock. */
 const clock = () => performance.now() - started
@@ -156,12 +155,11 @@ async function view({ url, room }) {
       const element = document.createElement('video')
       Object.assign(element, { autoplay: true, muted: true, width: 1280, height: 720 })
       element.srcObject = new MediaStream([consumer.track])
-      const shown = () => {
-        decodedAt ??= clock()
-        shownAt.push(Math.round(clock()))
-        element.requestVideoFrameCallback(shown)
+      const show = (_, { height }) => {
+        shown.push([Math.round(clock()), height])
+        element.requestVideoFrameCallback(show)
       }
-      element.requestVideoFrameCallback(shown)
+      element.requestVideoFrameCallback(show)
       document.body.replaceChildren(element)
       setInterval(() => sample(consumer.rtpReceiver), SAMPLE_MS)
       await request('resumeConsumer', { consumerId: id })
@@ -174,7 +172,7 @@ async function view({ url, room }) {
 
 /** Everything measured so far. `received` is what was negotiated. */
 const samples = () => ({
-  failure, offered, first: decodedAt, rows, shownAt, now: clock(), received: consumer?.rtpParameters ?? null,
+  failure, offered, rows, shown, now: clock(), received: consumer?.rtpParameters ?? null,
 })
 
 const prefer = (spatialLayer, temporalLayer) =>
