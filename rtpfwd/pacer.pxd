@@ -19,7 +19,8 @@ cdef enum:
     QUEUE_MS = 500              # of media at the estimate that may wait
     QUEUE_PACKETS = 512
     OVERTAKEN_MS = 50           # of media that may wait before a keyframe at which the consumer switches; more is dropped
-    DISPLACED_MS = 20           # and when a lower encoding is chosen: more of the old one is dropped, and it stops
+    DISPLACED_MS = 20           # and when a lower encoding is chosen: with more of the old one waiting it is dropped and stops
+    DISPLACED_SHARE = 150       # so it is when what was sent lately is more than this, in percent of what may be sent now
     REPAIR_PACKETS = 128        # retransmissions that may wait
     REPAIR_MIN_BPS = 100000     # that repairs may always have
     REPAIR_SHARE = 4            # of the estimate, one in so many, beyond that
@@ -78,8 +79,11 @@ cdef int pacer_hold(
 # Whether the next frame should not be begun, or nothing more fits.
 cdef bint pacer_is_full(const Transport* t, bint begins_frame) noexcept nogil
 # The consumer goes over to another encoding. What waits of the old one, if it is more than `most_ms` of media, would only
-# make its keyframe late. Whether anything was dropped: then the old one can't go on.
-cdef bint pacer_overtake(PlaneState* s, Transport* t, Consumer* c, int64_t most_ms) noexcept nogil
+# make its keyframe late.
+cdef void pacer_overtake(PlaneState* s, Transport* t, Consumer* c, int64_t most_ms) noexcept nogil
+# The consumer is to go over to a lower encoding. Whether the old one stops at once, because the path is far too narrow for
+# it: then nothing of it waits any more or is sent again, since it would only stand in the way of the keyframe.
+cdef bint pacer_displace(PlaneState* s, Transport* t, Consumer* c, int64_t now) noexcept nogil
 # So many bytes left for the transport, on the wire.
 cdef void pacer_spend(Transport* t, int64_t size, int64_t now) noexcept nogil
 # Whether a retransmission that is asked for may be sent at all. Counts it when it may.

@@ -10,7 +10,7 @@ from libc.string cimport memcpy, memset
 from rtpfwd.cursor cimport load_u16
 from rtpfwd.output cimport can_send, out_room, out_send, out_slot, wire_size
 from rtpfwd.rate cimport RATE_SLOTS, rate_add, rate_bps
-from rtpfwd.send_stream cimport Sent
+from rtpfwd.send_stream cimport Sent, send_stream_forget
 from rtpfwd.slab cimport slab_data, slab_release, slab_take
 from rtpfwd.state cimport MS, drop, schedule
 from rtpfwd.tables cimport pool_get
@@ -195,7 +195,7 @@ cdef int64_t pacer_send(PlaneState* s, Transport* t, int64_t now) noexcept nogil
     return -1
 
 
-cdef bint pacer_overtake(PlaneState* s, Transport* t, Consumer* c, int64_t most_ms) noexcept nogil:
+cdef void pacer_overtake(PlaneState* s, Transport* t, Consumer* c, int64_t most_ms) noexcept nogil:
     cdef Pacer* p = <Pacer*>t.pacer
     cdef Waiting* item
     cdef Sent* sent
@@ -205,7 +205,7 @@ cdef bint pacer_overtake(PlaneState* s, Transport* t, Consumer* c, int64_t most_
     cdef int dropped = 0
     cdef int reach = 0          # back to the first of them, from the last number given
     if _span(p.media.bytes, p.pacing) <= most_ms * MS:
-        return False
+        return
     for index in range(p.media.count):
         item = &p.media.items[(p.media.first + index) & (p.media.room - 1)]
         if item.slot < 0 or item.consumer != c.slot:
@@ -227,7 +227,19 @@ cdef bint pacer_overtake(PlaneState* s, Transport* t, Consumer* c, int64_t most_
             # left for which the viewer would ask in vain. None of them was ever protected, so no keystream is used
             # twice; a late packet that still leaves with a higher number moves last_out past them again.
             c.rewriter.last_out -= dropped
-    return dropped != 0
+
+
+cdef bint pacer_displace(PlaneState* s, Transport* t, Consumer* c, int64_t now) noexcept nogil:
+    cdef Pacer* p = <Pacer*>t.pacer
+    if (
+        _span(p.media.bytes, p.pacing) <= <int64_t>DISPLACED_MS * MS
+        and 100 * rate_bps(&p.sent, now) <= DISPLACED_SHARE * p.pacing
+    ):
+        return False
+    pacer_overtake(s, t, c, 0)
+    _forget(s, &p.repairs, c)
+    send_stream_forget(&c.stream)
+    return True
 
 
 cdef void _forget(PlaneState* s, Line* line, const Consumer* c) noexcept nogil:

@@ -50,7 +50,7 @@ from rtpfwd.link cimport link_begin_anew, link_detach, link_facts, link_join, li
 from rtpfwd.names import DROP_REASONS
 from rtpfwd.objects cimport *
 from rtpfwd.output cimport fifo_pop, handoff_pop, queue_front
-from rtpfwd.pacer cimport DISPLACED_MS, FeedbackCopy, Pacer, pacer_forget, pacer_overtake
+from rtpfwd.pacer cimport FeedbackCopy, Pacer, pacer_displace, pacer_forget
 from rtpfwd.rate cimport rate_bps
 from rtpfwd.rings cimport MAX_LINKED
 from rtpfwd.recv_stream cimport recv_stream_jitter, recv_stream_lost
@@ -624,8 +624,7 @@ cdef class Plane:
                 estimate_has_decided(c.transport, at)
                 if not c.paused and c.producer.video and (<Selector>c.selector).wants_keyframe():
                     request_keyframe_for(self.state, c, at)
-                    if (lowers and c.transport.pacer != NULL
-                            and pacer_overtake(self.state, c.transport, c, DISPLACED_MS)):
+                    if lowers and c.transport.pacer != NULL and pacer_displace(self.state, c.transport, c, at):
                         (<Selector>c.selector).reset()
             plane_unlock(self.state)
         _check(c != NULL, 0, consumer, KIND_CONSUMER)

@@ -117,6 +117,8 @@ cdef inline bint send_stream_is_original(const SendStream* s, uint16_t seq, cons
 cdef int send_stream_write_rtx(
     SendStream* s, const HeaderPlan* plan, const PacketView* view, uint16_t seq, uint8_t rtx_payload_type, int64_t now,
     uint8_t* out, Py_ssize_t capacity, HeaderMarks* marks) noexcept nogil
+# Nothing that was sent so far is sent again: the viewer goes on with something else.
+cdef void send_stream_forget(SendStream* s) noexcept nogil
 # The history had it no more; only counts.
 cdef void send_stream_not_found(SendStream* s) noexcept nogil
 

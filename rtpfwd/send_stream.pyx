@@ -108,6 +108,13 @@ cdef int send_stream_write_rtx(
     return size
 
 
+cdef void send_stream_forget(SendStream* s) noexcept nogil:
+    cdef uint32_t index
+    if s.sent != NULL:
+        for index in range(s.mask + 1):
+            s.sent[index].times = 0
+
+
 cdef void send_stream_not_found(SendStream* s) noexcept nogil:
     s.not_found += 1
 

@@ -23,6 +23,8 @@ cdef void aimd_init(Aimd* a, int64_t bps) noexcept nogil
 # One feedback message. usage: the detector's; acked: bit/s, 0 = unknown; rtt: ns, 0 = unknown; full: what is sent uses
 # the estimate up, so a larger one could be tested at all. What changed: 1 up, -1 down, 0 nothing.
 cdef int aimd_update(Aimd* a, int32_t usage, int64_t acked, int64_t rtt, bint full, int64_t now) noexcept nogil
+# The link broke down to this and its queue is still short: there is nothing to make up for yet, so no share is taken off.
+cdef void aimd_fall(Aimd* a, int64_t bps, int64_t now) noexcept nogil
 # A probe found this, or someone who knows says it.
 cdef void aimd_set(Aimd* a, int64_t bps, bint is_capacity, int64_t now) noexcept nogil
 # Bit/s gained in a second near the capacity.

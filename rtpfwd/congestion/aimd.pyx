@@ -122,6 +122,14 @@ cdef int aimd_update(Aimd* a, int32_t usage, int64_t acked, int64_t rtt, bint fu
     return 1 if a.bps > before else 0
 
 
+cdef void aimd_fall(Aimd* a, int64_t bps, int64_t now) noexcept nogil:
+    a.bps = bps
+    a.changed_at = a.decreased_at = now
+    a.state = AIMD_HOLD
+    a.capacity.mean = 0                 # another link than the one that was learned
+    _learn(&a.capacity, bps, CAPACITY_WEIGHT)
+
+
 cdef void aimd_set(Aimd* a, int64_t bps, bint is_capacity, int64_t now) noexcept nogil:
     a.bps = bps
     a.changed_at = now

@@ -4,11 +4,12 @@ behaviour, Carlucci et al. 2016). docs/congestion.md shows the way of a feedback
 Over 400 lines, a few for each box: the order in which the boxes are asked is all that is here, and is read as one."""
 
 from libc.stdlib cimport calloc, free, realloc
+from libc.string cimport memset
 
 from rtpfwd.congestion.acked_rate cimport (
     AckedRate, acked_add, acked_bps, acked_bytes, acked_close, acked_newest_bps, acked_open, acked_untold,
 )
-from rtpfwd.congestion.aimd cimport Aimd, aimd_init, aimd_set, aimd_update
+from rtpfwd.congestion.aimd cimport Aimd, aimd_fall, aimd_init, aimd_set, aimd_update
 from rtpfwd.congestion.feedback cimport (
     FeedbackClock, FeedbackReader, feedback_next, feedback_open_untrusted, feedback_reference,
 )
@@ -35,6 +36,7 @@ cdef double REFUSED = 1.5            # times the estimate: a full link that carr
 cdef double RTT_WEIGHT = 0.125
 cdef double PACING = 1.1            # times the estimate
 cdef double DRAINING = 0.85         # times it, after a decrease, while the queue that caused it stands
+cdef double COLLAPSED = 0.5         # of what is sent: less arrives only where a link breaks down
 
 cdef enum:
     MS = 1000000
@@ -44,6 +46,8 @@ cdef enum:
     STANDING_MS = 12                # a growing delay below this is bursts and jitter, no queue
     FULL_PACKET_BITS = 6400
     PROBE_STANDING_MS = 40          # and below this it is a probe's, while one is on its way
+    COLLAPSED_MS = 25               # and from here on a link that carries far less than is sent has become narrower,
+    COLLAPSED_PACKETS = 3           # if so many packets of one message say it
     FIRST_STANDING_MS = 60          # a queue as long as this before the detector has its window is congestion
     BUSY_MS = 100                   # of arrivals, and twice that: what the link carries while a queue stands
     ROOM_MS = 100                   # after a decrease, until a full queue has room for what is sent then
@@ -84,6 +88,10 @@ cdef struct Tally:                  # of one feedback message
     int64_t newest                  # extended number of the last packet told of
     int64_t latest_sent             # ns: of the packet that arrived last
     int64_t latest_arrived
+    int64_t first_sent              # and of the one that the message names first
+    int64_t first_arrived
+    int64_t first_bytes
+    int64_t bytes                   # arrived
 
 
 cdef Congestion* congestion_open(const CongestionConfig* config, int64_t now) noexcept nogil:
@@ -247,6 +255,11 @@ cdef void _take(Congestion* c, FeedbackReader* reader, Tally* tally, int64_t now
             packet.fate = FATE_ARRIVED
             tally.arrived += 1
             tally.answered += packet.sent_at >= after
+            tally.bytes += packet.size
+            if tally.first_arrived < 0:
+                tally.first_arrived = at
+                tally.first_sent = packet.sent_at
+                tally.first_bytes = packet.size
             if at >= tally.latest_arrived:
                 tally.latest_arrived = at
                 tally.latest_sent = packet.sent_at
@@ -281,6 +294,21 @@ cdef inline int64_t _packet_ms(const Congestion* c) noexcept nogil:
     return FULL_PACKET_BITS * 1000 // max(c.state.estimate_bps, <int64_t>1)
 
 
+cdef int64_t _collapsed_to(Congestion* c, const Tally* tally, int64_t now) noexcept nogil:
+    # What arrives, bit/s, where a link has become far narrower, else 0: every packet of the message waited, longer than
+    # before, they came further apart than they were sent (on a way that is merely longer they don't), and far less than
+    # is sent. The detector takes two messages more to be sure, while a short queue overflows.
+    cdef int64_t span = tally.latest_arrived - tally.first_arrived
+    cdef int64_t bps
+    if (
+        c.queue.standing < (COLLAPSED_MS + _packet_ms(c)) * MS or c.queue.standing <= c.queue.stood
+        or tally.arrived < COLLAPSED_PACKETS or 2 * span < 3 * (tally.latest_sent - tally.first_sent) or span <= 0
+    ):
+        return 0
+    bps = 8 * (tally.bytes - tally.first_bytes) * SECOND // span
+    return bps if bps < COLLAPSED * min(rate_bps(&c.sent, now), c.state.estimate_bps) else 0
+
+
 cdef int32_t _usage(const Congestion* c, int64_t now) noexcept nogil:
     # The detector's word, unless some packet of the message found no queue: then what grew was a burst, or a probe.
     cdef int64_t least = (PROBE_STANDING_MS if probe_disturbs(&c.prober, now) else STANDING_MS) + _packet_ms(c)
@@ -294,14 +322,14 @@ cdef int32_t _usage(const Congestion* c, int64_t now) noexcept nogil:
 cdef int congestion_feedback_untrusted(Congestion* c, const uint8_t* body, int size, int64_t now) noexcept nogil:
     cdef FeedbackReader reader
     cdef Tally tally
-    cdef int64_t acked, busy, before = c.state.estimate_bps
+    cdef int64_t acked, busy, collapsed_to, before = c.state.estimate_bps
     cdef int reason = feedback_open_untrusted(&reader, body, size)
     cdef int moved
     cdef int32_t usage
     if reason != DROP_NONE:
         return reason
-    tally.arrived = tally.lost = tally.answered = tally.answered_lost = 0
-    tally.newest = tally.latest_sent = tally.latest_arrived = -1
+    memset(&tally, 0, sizeof(tally))
+    tally.newest = tally.latest_sent = tally.latest_arrived = tally.first_arrived = -1
     _take(c, &reader, &tally, now)
     c.state.feedback_messages += 1
     silence_heard(&c.silence, now)
@@ -314,13 +342,19 @@ cdef int congestion_feedback_untrusted(Congestion* c, const uint8_t* body, int s
     acked = acked_bps(&c.acked)
     c.state.acked_bps = acked
     usage = _usage(c, now)
-    _probed(c, tally.newest, usage, now)
+    collapsed_to = _collapsed_to(c, &tally, now)
+    _probed(c, tally.newest, max(usage, <int32_t>(collapsed_to > 0)), now)
     if usage > 0:
         busy = max(
             acked_newest_bps(&c.acked, <int64_t>BUSY_MS * MS), acked_newest_bps(&c.acked, 2 * <int64_t>BUSY_MS * MS)
         )
         acked = busy if busy > 0 else acked
-    moved = aimd_update(&c.aimd, usage, acked, c.state.rtt, _is_full(c, now), now)
+    if collapsed_to > 0:
+        aimd_fall(&c.aimd, collapsed_to, now)
+        usage = 1
+        moved = -1
+    else:
+        moved = aimd_update(&c.aimd, usage, acked, c.state.rtt, _is_full(c, now), now)
     if moved < 0:
         c.measured = True
         loss_restart(&c.loss, now)

@@ -10,7 +10,7 @@ import pytest
 from rtpfwd.events import EstimateChanged, KeyframeAsked, LayerRate, LayersChanged
 from rtpfwd.params import CongestionParams, EncodingParams, Handle
 from tests.rtpfwd.path_world import EXTENSIONS, transport_feedback
-from tests.rtpfwd.plane_world import MS, OPUS, OPUS_MAPPING, End, World, rtp
+from tests.rtpfwd.plane_world import MS, OPUS, OPUS_MAPPING, End, World, nack, rtp
 
 LEVEL = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
 SSRCS = (0x1000, 0x1100, 0x1200)
@@ -308,6 +308,35 @@ def test_what_waits_of_a_displaced_encoding_is_dropped_and_nothing_of_it_follows
     room.send(0)
     room.world.advance(500)
     assert room.seqs() == [*before, before[-1] + 1, before[-1] + 2]  # no number is missing
+
+
+def repairs(room: Narrow) -> int:
+    return sum(packet.ssrc == 0x2001 for packet in room.viewer.rtp)
+
+
+@pytest.mark.parametrize("bps", [400_000, 4_000_000])
+def test_what_a_narrow_path_lost_of_a_displaced_encoding_is_not_sent_again(bps: int) -> None:
+    """The viewer goes on at the keyframe, and repairs would only delay that. A path that is wide enough gets them."""
+    room = Narrow()
+    for _ in range(120):  # 800 kbit/s of either
+        room.send(2)
+        room.send(0)
+        room.world.advance(10)
+    lost = room.seqs()[-20:]
+    room.pace(bps)
+    room.plane.set_target(room.consumer, 0, -1, room.world.now)
+    room.world.send(room.viewer, nack(1, 0x2000, *lost))
+    room.send(2)
+    room.world.advance(1000)
+    displaced = bps < 1_000_000
+    assert repairs(room) == (0 if displaced else len(lost))
+    assert (room.seqs()[-1] == lost[-1]) == displaced
+    room.send(0, key=True)
+    room.world.advance(100)
+    before = repairs(room)
+    room.world.send(room.viewer, nack(1, 0x2000, room.seqs()[-1]))
+    room.world.advance(100)
+    assert repairs(room) == before + 1  # of the keyframe
 
 
 def test_an_encoding_that_hardly_waits_flows_on_until_the_lower_one_comes() -> None:

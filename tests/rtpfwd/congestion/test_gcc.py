@@ -57,6 +57,42 @@ def test_a_standing_queue_is_drained_before_the_pace_is_that_of_the_estimate_aga
     assert {round(pace, 2) for queue, pace in paces[60:]} == {1.1}
 
 
+def estimates_over(*, rate_after: int, delay_after: int = 20 * MS) -> list[tuple[int, int]]:
+    """1.6 Mbit/s over 3 Mbit/s and 20 ms of way, with feedback each 60 ms; after 2 s the link is another. A queue holds
+    100 ms. When the estimate changed, ms after that, and what to."""
+    gcc, writer = Gcc(start_bps=2_000_000), FeedbackWriting()
+    on_way: list[tuple[int, int]] = []
+    free, changes = 0, []
+    for now in range(0, 3 * SECOND, 6 * MS):
+        rate, delay = (rate_after, delay_after) if now >= 2 * SECOND else (3_000_000, 20 * MS)
+        seq = now // (6 * MS)
+        gcc.sent(seq, 1200, 0, now)
+        if free - now < 100 * MS:
+            free = max(free, now) + 1200 * 8 * SECOND // rate
+            on_way.append((free + delay, seq))
+        while on_way and on_way[0][0] <= now:
+            at, arrived = on_way.pop(0)
+            writer.receive(arrived, at)
+        body = writer.write() if seq % 10 == 0 else None
+        if body is not None:
+            before = gcc.estimate_bps
+            assert gcc.feedback(body, now)
+            if now >= 2 * SECOND and gcc.estimate_bps < before:
+                changes.append(((now - 2 * SECOND) // MS, gcc.estimate_bps))
+    return changes
+
+
+def test_a_link_that_breaks_down_is_believed_before_its_queue_is_full() -> None:
+    at, bps = estimates_over(rate_after=500_000)[0]
+    assert at < 200  # two messages, of which the first is half from before
+    assert bps == pytest.approx(500_000, rel=0.1)
+
+
+@pytest.mark.parametrize(("rate", "delay"), [(3_000_000, 120 * MS), (1_200_000, 20 * MS)])
+def test_a_longer_way_and_a_slightly_narrower_link_are_no_breakdown(rate: int, delay: int) -> None:
+    assert all(bps > 0.4 * 1_600_000 for _, bps in estimates_over(rate_after=rate, delay_after=delay))
+
+
 def test_results_tell_of_each_packet_once() -> None:
     gcc = Gcc()
     writer = FeedbackWriting()
