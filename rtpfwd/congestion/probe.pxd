@@ -33,6 +33,7 @@ cdef struct Prober:             # probe_init
     ProbeCluster cluster
     int64_t next_at             # ns of the next probe while more is wanted; -1 = none is planned
     int64_t interval            # ns, grows while probes find nothing
+    bint content                # what is wanted can be sent: probes only look for room
     bint doubted                # the last one found a full link, as a short cluster may by mistake: one more was tried
     int64_t settled_at          # ns: the queue that the last one left is gone
 

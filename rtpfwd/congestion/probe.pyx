@@ -6,10 +6,12 @@ Media packets sent between the cluster's own count as part of it: they took the 
 
 from libc.string cimport memset
 
-cdef double FIRST = 3.0                 # times the start rate
-cdef double SECOND_STEP = 2.0           # times what came through before: 6 times the start rate
+cdef double FIRST = 3.5                 # times the start rate: a little more than 720 lines take, however late timers are
+cdef double SECOND_STEP = 2.0           # times what came through before
 cdef double MORE = 2.0                  # times the estimate, while more is wanted
-cdef double WANTED = 1.15               # of what is wanted: as far as a probe goes
+cdef double WANTED = 1.15               # of what is wanted: with less, more is asked for again and again
+cdef double ROOM = 2.0                  # of it: with so much, frames need not be paced, so it is asked for seldom
+cdef double FURTHEST = 2.3              # of it: as far as a probe goes
 cdef double WORTH = 1.05                # of the estimate: less is not worth a probe
 cdef double ENOUGH = 0.7                # of a probe's rate found: a faster one may follow
 cdef double UNSATURATED = 0.9           # received this much as fast as sent: the link has more
@@ -26,7 +28,9 @@ cdef enum:
     DRAIN_MS = 100                      # at the estimate, a cluster takes no longer than this
     PACKET_BYTES = 200                  # of the smallest that is of use
     INTERVAL_MS = 2000
-    INTERVAL_MOST_MS = 4000
+    INTERVAL_MOST_MS = 4000             # while more is wanted
+    ROOM_MS = 30000                     # while only room is
+    ROOM_MOST_MS = 60000
     AFTER_DROP_MS = 2000
     SETTLE_MS = 100
     EXPIRES_MS = 1500                   # sent or not, and whether feedback came or not
@@ -42,13 +46,14 @@ cdef void probe_init(Prober* p, int64_t start_bps, int64_t most) noexcept nogil:
     p.cluster.first_number = -1
 
 
-cdef int64_t _cap(const Prober* p) noexcept nogil:
-    return min(p.most, <int64_t>(WANTED * p.wanted))
+cdef inline bint _reaches(const Prober* p, int64_t estimate, double share) noexcept nogil:
+    # So much of what is wanted, or as good as that.
+    return min(p.most, <int64_t>(share * p.wanted)) < WORTH * estimate
 
 
 cdef bint _plan(Prober* p, double rate, int64_t estimate, int64_t now) noexcept nogil:
     cdef ProbeCluster* c = &p.cluster
-    cdef int64_t bps = min(<int64_t>rate, _cap(p))
+    cdef int64_t bps = min(<int64_t>rate, min(p.most, <int64_t>(FURTHEST * p.wanted)))
     cdef int64_t bytes
     if bps < WORTH * estimate or c.id != 0:
         return False
@@ -66,13 +71,13 @@ cdef bint _plan(Prober* p, double rate, int64_t estimate, int64_t now) noexcept 
 
 
 cdef void probe_set_wanted(Prober* p, int64_t wanted, int64_t estimate, int64_t now) noexcept nogil:
-    cdef bint more = _cap(p) < WORTH * estimate
+    cdef bint more = _reaches(p, estimate, WANTED)
     p.wanted = wanted
     if not p.started:
         return
-    if _cap(p) < WORTH * estimate:
+    if _reaches(p, estimate, ROOM):
         p.next_at = -1
-    elif more or p.next_at < 0:
+    elif not _reaches(p, estimate, WANTED) and (more or p.next_at < 0):
         # Something new is wanted, somebody waits for it.
         p.interval = <int64_t>INTERVAL_MS * MS
         p.next_at = max(now, p.settled_at)
@@ -83,26 +88,32 @@ cdef void probe_begin(Prober* p, int64_t estimate, int64_t now) noexcept nogil:
         return
     p.started = True
     p.next_at = now + p.interval
-    if not _plan(p, FIRST * p.start_bps, estimate, now) and _cap(p) < WORTH * estimate:
+    if not _plan(p, FIRST * p.start_bps, estimate, now) and _reaches(p, estimate, ROOM):
         p.next_at = -1
 
 
 cdef void probe_dropped(Prober* p, int64_t now) noexcept nogil:
     if p.cluster.id != 0 and not p.cluster.taken:
         p.cluster.id = 0           # the link is full as it is
+    p.content = False
     p.interval = <int64_t>INTERVAL_MS * MS
     p.next_at = now + <int64_t>AFTER_DROP_MS * MS
 
 
 cdef void probe_tick(Prober* p, int64_t estimate, bint clear, int64_t now) noexcept nogil:
+    cdef bint content = _reaches(p, estimate, WANTED)
+    cdef int64_t most = ROOM_MOST_MS if content else INTERVAL_MOST_MS
     if p.cluster.id != 0 and now - p.cluster.planned_at >= <int64_t>EXPIRES_MS * MS:
         p.cluster.id = 0
     if not p.started:
         return
-    if _cap(p) < WORTH * estimate:
+    if _reaches(p, estimate, ROOM):
         p.next_at = -1
         return
-    if p.next_at < 0:
+    if p.next_at < 0 or content != p.content:
+        if content != p.content:
+            p.interval = <int64_t>(ROOM_MS if content else INTERVAL_MS) * MS
+        p.content = content
         p.next_at = now + p.interval
     if now < p.next_at or p.cluster.id != 0:
         return
@@ -112,7 +123,7 @@ cdef void probe_tick(Prober* p, int64_t estimate, bint clear, int64_t now) noexc
     # The first one of all asks for much.
     _plan(p, max(MORE * estimate, FIRST * p.start_bps if p.next_id == 1 else 0), estimate, now)
     p.next_at = now + p.interval
-    p.interval = min(p.interval * 3 // 2, <int64_t>INTERVAL_MOST_MS * MS)
+    p.interval = min(p.interval * 3 // 2, most * MS)
 
 
 cdef bint probe_disturbs(const Prober* p, int64_t now) noexcept nogil:

@@ -6,6 +6,10 @@ update). Names and constants are those of the RFC, but for these, which an SFU n
 
 * Delay, loss and receive rate are measured from transport-wide feedback, so RFC 8698's own report isn't used. Delays
   of unsynchronised clocks serve, because only differences to the least of the last two minutes count.
+* Transport-wide feedback tells no ECN marks, so x lacks their term. An SFU has no encoder to shape: no BETA_S, BETA_V.
+* QEPS is compared with the filtered delay, not with every packet's: a frame sent in one go can exceed 10 ms by itself.
+* loss_int is a moving average of the intervals between lost packets that have ended. TFRC's (RFC 5348, 5.4) counts the
+  open one with at least a sixth, so that MULTILOSS times it never expires; it also takes a burst for one loss.
 * The balance is XREF * RMAX / rate, RMAX being 6 Mbit/s at most, and never below XREF, so that faster links don't live
   on nothing. On slow links that would be a long queue: delay alone is in balance at DELAY_BALANCE_MAX at the latest.
 * What is sent is what layers there are, often much less than the rate. A rate that isn't used isn't proven: the gradual
@@ -109,6 +113,7 @@ class Nada:
         self._queues.append((now, self._queue))
         self._losses.look(now)
         self._arriving = self._receive_rate()
+        # at most TAU: after a pause one update is no leap
         elapsed = DELTA if self._updated is None else min((now - self._updated) / MS, TAU)
         self._delay = self._warped()
         before, self._x = self._x, min(self._delay + DLOSS * (self._losses.ratio / PLRREF) ** 2, X_MAX)
@@ -162,13 +167,14 @@ class Nada:
     def _receive_rate(self) -> float:
         """r_recv: what arrived in the last LOGWIN, by the viewer's clock."""
         span = max(self._window[-1].arrived_ns - self._window[0].arrived_ns, 100 * MS)
-        return self._bytes * 8 * SECOND / span
+        return (self._bytes - self._window[0].size) * 8 * SECOND / span  # the first one only begins the span
 
     def _warped(self) -> float:
         """d_tilde: the queueing delay, warped while loss shows that a flow fills queues. Milliseconds."""
-        if self._queue > QTH and self._losses.expected_again():
-            return QTH * math.exp(-LAMBDA * (self._queue - QTH) / QTH)
-        return self._queue
+        if self._queue <= QTH:
+            return self._queue
+        warped = QTH * math.exp(-LAMBDA * (self._queue - QTH) / QTH)
+        return warped + self._losses.expired() * (self._queue - warped)
 
     def _quiet(self) -> bool:
         """No loss and no queue for the whole of LOGWIN."""
@@ -253,6 +259,6 @@ class _Losses:
         if self._window:
             self.ratio += ALPHA * (self._lost / len(self._window) - self.ratio)
 
-    def expected_again(self) -> bool:
-        """The last loss is not longer ago than a few intervals between losses."""
-        return bool(self._interval) and self._since < MULTILOSS * self._interval
+    def expired(self) -> float:
+        """How far the last loss is past: 0 until loss_exp, then linearly to 1 within another interval."""
+        return min(max(self._since / self._interval - MULTILOSS, 0.0), 1.0) if self._interval else 1.0
