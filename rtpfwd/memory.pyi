@@ -5,7 +5,7 @@ from rtpfwd.plane import Plane
 def memory_report(plane: Plane) -> dict[str, dict[str, int]]:
     """By what it is for:
 
-    fixed: state, tables, queues, output, packets: from the constructor on, whatever is added.
+    fixed: state, queues, output, packets: from the constructor on, whatever is added; tables: that of streams grows.
     history: bytes, and slots of `slot` bytes, free ones among them.
     transports: count, structs (with their addresses), srtp_windows (by SSRC received; RTCP's indices too), feedback.
     producers: count, encodings, structs, streams (of the encodings), missing, history_rings.

@@ -7,6 +7,7 @@ cdef enum:
     FIRST_WORDS = 1024      # entries of a WordTable that is new: 16 KiB
     MOVES_PER_PUT = 16      # entries looked at for each new one while it grows
 
+
 cdef inline uint64_t _mix(uint64_t value, uint64_t seed) noexcept nogil:
     value ^= seed
     value = (value ^ (value >> 33)) * 0xff51afd7ed558ccdULL

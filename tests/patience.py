@@ -1,4 +1,7 @@
-"""How long a test waits for what must come before it is called a failure."""
+"""How long a test waits for what must come before it is called a failure.
+
+Not for what is promised within a time, such as a stop within two seconds: that is the same everywhere.
+"""
 
 from __future__ import annotations
 

@@ -341,19 +341,19 @@ cdef int congestion_feedback_untrusted(Congestion* c, const uint8_t* body, int s
         c.state.rtt += <int64_t>((now - tally.latest_sent - c.state.rtt) * (RTT_WEIGHT if c.state.rtt else 1.0))
     acked = acked_bps(&c.acked)
     c.state.acked_bps = acked
-    usage = _usage(c, now)
     collapsed_to = _collapsed_to(c, &tally, now)
-    _probed(c, tally.newest, max(usage, <int32_t>(collapsed_to > 0)), now)
-    if usage > 0:
-        busy = max(
-            acked_newest_bps(&c.acked, <int64_t>BUSY_MS * MS), acked_newest_bps(&c.acked, 2 * <int64_t>BUSY_MS * MS)
-        )
-        acked = busy if busy > 0 else acked
+    usage = 1 if collapsed_to > 0 else _usage(c, now)
+    _probed(c, tally.newest, usage, now)
     if collapsed_to > 0:
-        aimd_fall(&c.aimd, collapsed_to, now)
-        usage = 1
+        acked = collapsed_to
+        aimd_fall(&c.aimd, acked, now)
         moved = -1
     else:
+        if usage > 0:
+            busy = max(
+                acked_newest_bps(&c.acked, <int64_t>BUSY_MS * MS), acked_newest_bps(&c.acked, 2 * <int64_t>BUSY_MS * MS)
+            )
+            acked = busy if busy > 0 else acked
         moved = aimd_update(&c.aimd, usage, acked, c.state.rtt, _is_full(c, now), now)
     if moved < 0:
         c.measured = True

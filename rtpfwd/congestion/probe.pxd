@@ -31,7 +31,7 @@ cdef struct Prober:             # probe_init
     bint started                # the first probes were asked for
     uint16_t next_id
     ProbeCluster cluster
-    int64_t next_at             # ns of the next probe while more is wanted; -1 = none is planned
+    int64_t next_at             # ns of the next probe while more, or more room, is wanted; -1 = none is planned
     int64_t interval            # ns, grows while probes find nothing
     bint content                # what is wanted can be sent: probes only look for room
     bint doubted                # the last one found a full link, as a short cluster may by mistake: one more was tried

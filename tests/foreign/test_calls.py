@@ -45,6 +45,7 @@ def test_three_people_in_a_room(tmp_path: Path):
             "a late joiner sees both others",
             lambda: sorted(t["name"] for t in remote_tiles(cleo) if t["frames"] > 0) == ["Anna", "Bert"],
             seconds=2,
+            promised=True,
         )
         for page in (anna, bert, cleo):
             expect_media(page, 2, seconds=10)
@@ -68,6 +69,7 @@ def test_three_people_in_a_room(tmp_path: Path):
                 and [t["name"] for t in remote_tiles(bert) if t["frames"] > 0] == ["Anna"]
             ),
             seconds=3,
+            promised=True,
         )
         expect_media(bert, 1, seconds=5)
         assert_healthy(sightline)
@@ -96,7 +98,7 @@ def test_muting_sharing_chatting_and_leaving(tmp_path: Path):
         eventually("a chat line arrives", lambda: "hello Anna" in anna.content(), seconds=5)
 
         anna.get_by_test_id("leave-button").click()
-        eventually("who leaves is gone at once", lambda: remote_tiles(bert) == [], seconds=3)
+        eventually("who leaves is gone at once", lambda: remote_tiles(bert) == [], seconds=3, promised=True)
         assert_healthy(sightline)
 
 

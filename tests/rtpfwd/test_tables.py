@@ -10,10 +10,16 @@ from rtpfwd.tables_probe import Words
 FIRST_SIZE = 1024
 
 
-@given(st.integers(0, 2**64 - 1), st.lists(st.tuples(st.sampled_from("ppppr"), st.integers(0, 4000)), max_size=5000))
-def test_it_holds_what_a_dict_holds(seed: int, steps: list[tuple[str, int]]) -> None:
-    table, model = Words(3000, seed), dict[int, int]()
-    for number, (what, key) in enumerate(steps, 1):
+@given(
+    st.integers(0, 2**64 - 1),
+    st.integers(450, 2990),
+    st.lists(st.tuples(st.sampled_from("ppppr"), st.integers(0, 4000)), max_size=500),
+)
+def test_it_holds_what_a_dict_holds(seed: int, begins_with: int, steps: list[tuple[str, int]]) -> None:
+    table, model = Words(3000, seed), {key: key + 1 for key in range(begins_with)}  # about to grow, growing, or full
+    for key, value in model.items():
+        assert table.put(key, value)
+    for number, (what, key) in enumerate(steps, 5000):
         if what == "r":
             table.remove(key)
             model.pop(key, None)

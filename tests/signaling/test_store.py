@@ -140,7 +140,7 @@ async def test_a_held_database_delays_no_stop(node, tmp_path):
         ada = await front.joined()
         with held(tmp_path):
             front.scope.cancel()
-            with trio.fail_after(patience(2.2)):
+            with trio.fail_after(2.2):
                 await front.stopped.wait()
         assert await ada.closed() == 1001
 

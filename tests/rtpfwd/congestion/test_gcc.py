@@ -93,6 +93,21 @@ def test_a_longer_way_and_a_slightly_narrower_link_are_no_breakdown(rate: int, d
     assert all(bps > 0.4 * 1_600_000 for _, bps in estimates_over(rate_after=rate, delay_after=delay))
 
 
+def test_packets_that_were_sent_as_far_apart_as_they_arrive_show_no_breakdown() -> None:
+    """Two frames of a path that became 60 ms longer: two packets in 41 ms are little, but no less than was sent."""
+    gcc, writer = Gcc(start_bps=2_000_000), FeedbackWriting()
+    talk(gcc, 0, 2, every=6, size=1200)
+    estimate, now, seq = gcc.estimate_bps, 2 * SECOND, 1000
+    for after in (0, 40, 41):
+        gcc.sent(seq, 1200, 0, now + after * MS)
+        writer.receive(seq, now + (after + 80) * MS)
+        seq += 1
+    body = writer.write()
+    assert body is not None
+    assert gcc.feedback(body, now + 141 * MS)
+    assert gcc.estimate_bps == pytest.approx(estimate, rel=0.05)
+
+
 def test_results_tell_of_each_packet_once() -> None:
     gcc = Gcc()
     writer = FeedbackWriting()
