@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,6 +47,18 @@ def test_it_grows_without_losing_sight_of_anything() -> None:
         table.remove(key * 2**32)
         assert table.get(key * 2**32) == 0
     assert table.used == 0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_everything_is_found_at_every_step_of_a_move(seed: int) -> None:
+    table, keys = Words(10_000, seed), list(range(1, FIRST_SIZE // 2 + 2))
+    for key in keys:
+        assert table.put(key, key)
+    while table.leaving:
+        assert [key for key in keys if table.get(key) != key] == []
+        keys.append(len(keys) + 1)
+        assert table.put(keys[-1], keys[-1])
+    assert [key for key in keys if table.get(key) != key] == []
 
 
 def test_what_is_removed_while_it_moves_stays_removed() -> None:
