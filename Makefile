@@ -19,7 +19,7 @@ sanitize:       ## the plane's tests under AddressSanitizer and UndefinedBehavio
 	@sh ops/setup.sh dev
 	@sh ops/sanitize.sh $(ARGS)
 
-check:          ## the fast loop, under two minutes: lint and every test that drives no browser
+check:          ## the fast loop, about four minutes: lint and every test that drives no browser
 	@sh ops/setup.sh dev
 	@$(MAKE) --no-print-directory lint
 	@SIGHTLINE_FUZZ_SECONDS=$${SIGHTLINE_FUZZ_SECONDS:-0.3} $(PY) -m pytest -m "not slow" $(ARGS)

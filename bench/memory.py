@@ -35,7 +35,7 @@ FIGURES: Final = (
     Figure("sent_ring_kib", "plane: what a consumer can be asked for again", "KiB", 2),
     Figure("producer_kib", "plane: a producer with its encodings", "KiB", 2),
     Figure("history_slots_mib", "plane: packets kept, all producers", "MiB", 2),
-    Figure("plane_fixed_mib", "plane: whatever is added", "MiB", 2),
+    Figure("plane_fixed_mib", "plane: shared by all", "MiB", 2),
     Figure("process_before_mib", "process before", "MiB of RSS", 1),
     Figure("process_after_mib", "process after", "MiB of RSS", 1),
     Figure("slope_kib_per_minute", "growth while media flows", "KiB a minute", 1),
