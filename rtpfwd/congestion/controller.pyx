@@ -16,8 +16,8 @@ from rtpfwd.congestion.feedback cimport (
 from rtpfwd.congestion.inter_arrival cimport GroupDelta, InterArrival, arrival_add
 from rtpfwd.congestion.loss cimport LossBound, loss_init, loss_lift, loss_restart, loss_update
 from rtpfwd.congestion.probe cimport (
-    ProbeCluster, Prober, probe_begin, probe_disturbs, probe_dropped, probe_due, probe_init, probe_result, probe_sent,
-    probe_set_wanted, probe_take, probe_take_result, probe_tick,
+    ProbeCluster, Prober, probe_begin, probe_disturbs, probe_dropped, probe_due, probe_goes_on, probe_init, probe_result,
+    probe_sent, probe_set_wanted, probe_take, probe_take_result, probe_tick,
 )
 from rtpfwd.congestion.queue_delay cimport QueueDelay, queue_add, queue_begin, queue_least, queue_ns
 from rtpfwd.congestion.remb cimport Remb, remb_bound, remb_set
@@ -286,7 +286,7 @@ cdef void _probed(Congestion* c, int64_t newest, int32_t usage, int64_t now) noe
         aimd_set(&c.aimd, found, saturated, now)
         loss_lift(&c.loss, found)
         _conclude(c, CAUSE_PROBE, now)
-    c.measured = True
+    c.measured = c.measured or not probe_goes_on(&c.prober, c.aimd.bps)
 
 
 cdef inline int64_t _packet_ms(const Congestion* c) noexcept nogil:

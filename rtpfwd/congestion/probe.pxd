@@ -35,6 +35,7 @@ cdef struct Prober:             # probe_init
     int64_t interval            # ns, grows while probes find nothing
     bint content                # what is wanted can be sent: probes only look for room
     bint doubted                # the last one found a full link, as a short cluster may by mistake: one more was tried
+    bint repeats                # the last one told little because it left late: the same is on its way again
     int64_t settled_at          # ns: the queue that the last one left is gone
 
 cdef void probe_init(Prober* p, int64_t start_bps, int64_t most) noexcept nogil
@@ -45,6 +46,8 @@ cdef void probe_begin(Prober* p, int64_t estimate, int64_t now) noexcept nogil
 cdef void probe_dropped(Prober* p, int64_t now) noexcept nogil
 # Time passes. `clear`: no queue builds up, so a probe may be planned.
 cdef void probe_tick(Prober* p, int64_t estimate, bint clear, int64_t now) noexcept nogil
+# What is wanted was not found, and a cluster follows that may find it.
+cdef bint probe_goes_on(const Prober* p, int64_t estimate) noexcept nogil
 # Packets of a probe are on their way, or what they left in the queue is.
 cdef bint probe_disturbs(const Prober* p, int64_t now) noexcept nogil
 cdef int64_t probe_due(const Prober* p) noexcept nogil      # ns; -1 = never

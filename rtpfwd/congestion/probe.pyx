@@ -1,12 +1,14 @@
 """When to probe, how fast, and what came of it.
 
 One cluster at a time: the next, faster one goes only when the last came through, so that a narrow link is asked once.
+A cluster that our own timers sent late, or that came before the viewer could hear it, tells nothing of the link and is
+sent again at once.
 Media packets sent between the cluster's own count as part of it: they took the link's time too.
 """
 
 from libc.string cimport memset
 
-cdef double FIRST = 3.5                 # times the start rate: a little more than 720 lines take, however late timers are
+cdef double FIRST = 4.0                 # times the start rate: more than 720 lines take, though timers be late by a quarter
 cdef double SECOND_STEP = 2.0           # times what came through before
 cdef double MORE = 2.0                  # times the estimate, while more is wanted
 cdef double WANTED = 1.15               # of what is wanted: with less, more is asked for again and again
@@ -126,6 +128,10 @@ cdef void probe_tick(Prober* p, int64_t estimate, bint clear, int64_t now) noexc
     p.interval = min(p.interval * 3 // 2, most * MS)
 
 
+cdef bint probe_goes_on(const Prober* p, int64_t estimate) noexcept nogil:
+    return p.cluster.id != 0 and not _reaches(p, estimate, 1.0)
+
+
 cdef bint probe_disturbs(const Prober* p, int64_t now) noexcept nogil:
     return now < p.settled_at or (p.cluster.id != 0 and p.cluster.first_number >= 0)
 
@@ -214,7 +220,7 @@ cdef int64_t probe_take_result(
 ) noexcept nogil:
     cdef ProbeCluster* c = &p.cluster
     cdef int64_t found, probed
-    cdef bint doubts
+    cdef bint doubts, unheard
     saturated[0] = False
     if c.id == 0 or c.first_number < 0 or newest < c.last_number:
         return 0
@@ -222,11 +228,17 @@ cdef int64_t probe_take_result(
         return 0                        # still being sent
     found = _rate(c, least, saturated)
     probed = c.bps
+    unheard = c.arrived + c.lost == 0
     c.id = 0
     p.settled_at = now + <int64_t>SETTLE_MS * MS
     if found > WORTH * estimate:
         p.interval = <int64_t>INTERVAL_MS * MS
     doubts, p.doubted = p.doubted, saturated[0]
+    if not saturated[0] and found < ENOUGH * probed and (found > 0 or unheard) \
+            and (not p.repeats or found > WORTH * estimate):
+        p.repeats = _plan(p, probed, max(found, estimate), now)
+        return found
+    p.repeats = False
     if found >= ENOUGH * probed and not (saturated[0] and doubts):
         if _plan(p, SECOND_STEP * found, found, now):
             p.next_at = now + p.interval

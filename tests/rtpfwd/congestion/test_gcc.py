@@ -205,7 +205,7 @@ def test_the_first_feedback_asks_for_a_probe() -> None:
     gcc.set_wanted(5_000_000, 0)
     assert gcc.take_probe(0) is None
     talk(gcc, 0, 0.15)
-    assert gcc.take_probe(150 * MS) == (1, 2_100_000, 3937, 5)
+    assert gcc.take_probe(150 * MS) == (1, 2_400_000, 4500, 5)
     assert gcc.take_probe(150 * MS) is None  # once
 
 
