@@ -38,6 +38,7 @@ class CongestionFigures:
     pacing_bps: int
     rtt_ms: float  # 0: unknown
     loss: float  # 0 to 1
+    inherent_loss: float  # 0 to 1, what the path loses whatever is sent
     trend: float  # ms of queue per ms
     usage: int  # -1: the queue drains, 0: it stays, 1: it grows
     cause: str  # start, hold, increase, overuse, loss, probe, remb, silence, set

@@ -1,6 +1,6 @@
 # The RTP header (RFC 3550 section 5.1) with its extension (RFC 8285), and the RTX payload format (RFC 4588).
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
+from libc.stdint cimport int16_t, int64_t, uint8_t, uint16_t, uint32_t
 
 from rtpfwd.types cimport ExtElement, PacketView, MAX_MID
 
@@ -26,9 +26,9 @@ cdef int rtp_parse_untrusted(uint8_t* data, Py_ssize_t size, PacketView* view) n
 cdef int rtx_unwrap(PacketView* view, uint32_t media_ssrc, uint8_t media_payload_type) noexcept nogil
 
 cdef enum:
-    OWN_SIZE = 24               # bytes of the elements that we write ourselves, in the one-byte form
+    OWN_SIZE = 28               # bytes of the elements that we write ourselves, in the one-byte form
 
-cdef struct HeaderPlan:         # how one consumer's headers are written; fixed once the consumer is added
+cdef struct HeaderPlan:         # how one consumer's headers are written; but for the playout delay fixed once it is added
     # What follows from the rest; every header_plan_* keeps it.
     uint8_t own[OWN_SIZE]       # the elements that we write ourselves, in the one-byte form, to be copied as they are
     uint8_t own_size            # bytes of them
@@ -43,6 +43,9 @@ cdef struct HeaderPlan:         # how one consumer's headers are written; fixed 
     uint8_t mid[MAX_MID]
     uint8_t abs_send_time_id    # outgoing id; written anew from the clock; 0 = not sent
     uint8_t transport_cc_id     # outgoing id; two bytes are left for the number; 0 = not sent
+    uint8_t playout_delay_id    # outgoing id; 0 = not sent
+    uint8_t playout_delay_in    # incoming id; 0 = the producer does not send it
+    int16_t playout_delay       # the least, in steps of 10 ms; -1 = we say nothing, and copy what the producer says
 
 cdef struct HeaderMarks:        # where the writer left room, as offsets from the first byte of the header; 0 = nowhere
     uint16_t transport_cc       # 2 bytes: transport-wide sequence number
@@ -55,6 +58,9 @@ cdef void header_plan_init(HeaderPlan* plan) noexcept nogil             # strips
 # written by us under out_id, EXT_RID and EXT_RRID always stripped, the rest copied from in_id to out_id. in_id 0: the
 # producer does not send it; out_id 0: the consumer does not want it.
 cdef void header_plan_map(HeaderPlan* plan, int kind, uint8_t in_id, uint8_t out_id) noexcept nogil
+# Has the viewer wait at least so many steps of 10 ms (0 to 1000) before it shows a frame, whatever the producer says, by the
+# playout-delay extension. Nothing where that was not negotiated.
+cdef void header_plan_set_playout_delay(HeaderPlan* plan, int steps) noexcept nogil
 # -1 when it is longer than MAX_MID.
 cdef int header_plan_set_mid(HeaderPlan* plan, const uint8_t* mid, Py_ssize_t size) noexcept nogil
 

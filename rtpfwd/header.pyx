@@ -2,14 +2,14 @@
 
 Over 400 lines, since what is written is measured from what was read: the two change together, and are read together."""
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int16_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memmove, memset
 
 from rtpfwd.cursor cimport Reader, load_u16, load_u32, read_bytes, reader_init, store_u16, store_u24, store_u32
 from rtpfwd.types cimport (
     DROP_NONE, DROP_RTP_EXTENSION, DROP_RTP_PADDING, DROP_RTP_SHORT, DROP_RTP_VERSION, DROP_RTX_EMPTY, DROP_RTX_SHORT,
-    EXT_ABS_SEND_TIME, EXT_DEPENDENCY_DESCRIPTOR, EXT_MID, EXT_RID, EXT_RRID, EXT_TRANSPORT_CC, ExtElement, MAX_EXTENSIONS, MAX_MID, PacketView,
-    RTP_HEADER,
+    EXT_ABS_SEND_TIME, EXT_DEPENDENCY_DESCRIPTOR, EXT_MID, EXT_PLAYOUT_DELAY, EXT_RID, EXT_RRID, EXT_TRANSPORT_CC, ExtElement,
+    MAX_EXTENSIONS, MAX_MID, PacketView, RTP_HEADER,
 )
 
 cdef enum:
@@ -17,6 +17,8 @@ cdef enum:
     TWO_BYTE_PROFILE = 0x1000   # the low four bits are the application's
     ABS_SEND_TIME_SIZE = 3
     TRANSPORT_CC_SIZE = 2
+    PLAYOUT_DELAY_SIZE = 3
+    PLAYOUT_DELAY_MOST = 1000   # steps of 10 ms: what libwebrtc takes when nothing is said
     # Bytes that no header in the one-byte form passes, so that they are checked once: with all CSRCs, extensions and padding.
     LARGEST_HEADER = 12 + 4 * 15 + 4 + OWN_SIZE + 17 * MAX_EXTENSIONS + 3
 
@@ -158,6 +160,7 @@ cdef int rtx_unwrap(PacketView* view, uint32_t media_ssrc, uint8_t media_payload
 
 cdef void header_plan_init(HeaderPlan* plan) noexcept nogil:
     memset(plan, 0, sizeof(HeaderPlan))
+    plan.playout_delay = -1
     plan.own_fits = True
 
 
@@ -170,10 +173,18 @@ cdef void header_plan_map(HeaderPlan* plan, int kind, uint8_t in_id, uint8_t out
         plan.abs_send_time_id = out_id
     elif kind == EXT_TRANSPORT_CC:
         plan.transport_cc_id = out_id
+    elif kind == EXT_PLAYOUT_DELAY:
+        plan.playout_delay_id = out_id
+        plan.playout_delay_in = in_id
     elif kind != EXT_RID and kind != EXT_RRID and in_id != 0:
         plan.extension_ids[in_id] = out_id
         if kind == EXT_DEPENDENCY_DESCRIPTOR:
             plan.descriptor_id = in_id if out_id else 0
+    _derive(plan)
+
+
+cdef void header_plan_set_playout_delay(HeaderPlan* plan, int steps) noexcept nogil:
+    plan.playout_delay = <int16_t>min(max(steps, 0), PLAYOUT_DELAY_MOST)
     _derive(plan)
 
 
@@ -191,7 +202,7 @@ cdef void _derive(HeaderPlan* plan) noexcept nogil:
     cdef uint8_t* at = plan.own
     cdef int id
     plan.own_abs_send_time = plan.own_transport_cc = 0
-    plan.own_fits = plan.abs_send_time_id <= 14 and plan.transport_cc_id <= 14
+    plan.own_fits = plan.abs_send_time_id <= 14 and plan.transport_cc_id <= 14 and plan.playout_delay_id <= 14
     memset(plan.own, 0, OWN_SIZE)
     if _sends_mid(plan):
         plan.own_fits = plan.own_fits and plan.mid_id <= 14
@@ -206,6 +217,12 @@ cdef void _derive(HeaderPlan* plan) noexcept nogil:
         at = _element(at, False, plan.transport_cc_id, TRANSPORT_CC_SIZE)
         plan.own_transport_cc = <uint8_t>(at - plan.own)
         at += TRANSPORT_CC_SIZE
+    if plan.playout_delay_in:
+        plan.extension_ids[plan.playout_delay_in] = 0 if _sends_playout_delay(plan) else plan.playout_delay_id
+    if _sends_playout_delay(plan):
+        at = _element(at, False, plan.playout_delay_id, PLAYOUT_DELAY_SIZE)
+        store_u24(at, _playout_delay(plan))
+        at += PLAYOUT_DELAY_SIZE
     plan.own_size = <uint8_t>(at - plan.own)
     plan.copies = False
     for id in range(256):
@@ -232,6 +249,15 @@ cdef inline bint _sends_mid(const HeaderPlan* plan) noexcept nogil:
     return plan.mid_id != 0 and plan.mid_size != 0
 
 
+cdef inline bint _sends_playout_delay(const HeaderPlan* plan) noexcept nogil:
+    return plan.playout_delay_id != 0 and plan.playout_delay >= 0
+
+
+cdef inline uint32_t _playout_delay(const HeaderPlan* plan) noexcept nogil:
+    # 12 bits each of the least and the most.
+    return <uint32_t>plan.playout_delay << 12 | PLAYOUT_DELAY_MOST
+
+
 cdef Py_ssize_t _measure_elements(const HeaderPlan* plan, const PacketView* view, bint* two_byte) noexcept nogil:
     # Bytes of all outgoing elements without the word padding, and which form they need.
     cdef Py_ssize_t data = 0
@@ -250,6 +276,10 @@ cdef Py_ssize_t _measure_elements(const HeaderPlan* plan, const PacketView* view
         count += 1
         data += TRANSPORT_CC_SIZE
         two_byte[0] |= plan.transport_cc_id > 14
+    if _sends_playout_delay(plan):
+        count += 1
+        data += PLAYOUT_DELAY_SIZE
+        two_byte[0] |= plan.playout_delay_id > 14
     for i in range(view.extension_count):
         id = plan.extension_ids[view.extensions[i].id]
         if id == 0:
@@ -370,6 +400,10 @@ cdef void _write_elements(
         marks.transport_cc = <uint16_t>(at - out)
         store_u16(at, 0)
         at += TRANSPORT_CC_SIZE
+    if _sends_playout_delay(plan):
+        at = _element(at, two_byte, plan.playout_delay_id, PLAYOUT_DELAY_SIZE)
+        store_u24(at, _playout_delay(plan))
+        at += PLAYOUT_DELAY_SIZE
     for i in range(view.extension_count):
         element = &view.extensions[i]
         id = plan.extension_ids[element.id]

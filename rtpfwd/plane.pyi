@@ -74,6 +74,11 @@ class Plane:
         """What should flow, at most; (-1, -1): the best there is. The selector goes there at a switch point, and what
         flows now goes on until then. Of a selector that has no layers it changes nothing."""
 
+    def set_playout_delay(self, consumer: Handle, least_ms: int) -> None:
+        """Have the viewer keep frames back for so long, rounded up to 10 ms and at most 10 s, so that repairs come in
+        time; from now on in place of what the producer says. It changes nothing where the playout-delay extension was
+        not negotiated."""
+
     def set_forwarding(self, consumer: Handle, *, on: bool) -> None:
         """Audio that nobody needs to hear now costs nothing until it is on again; then it goes on at once and without
         a gap. Of video it changes nothing: that is what pause_consumer is for."""

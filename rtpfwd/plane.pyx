@@ -44,6 +44,7 @@ from rtpfwd.events import (
 )
 from rtpfwd.fanout cimport fan_out
 from rtpfwd.ingress cimport plane_receive
+from rtpfwd.header cimport header_plan_set_playout_delay
 from rtpfwd.keyframes cimport request_keyframe_for
 from rtpfwd.layer_rates cimport RATED_SPATIAL, RATED_TEMPORAL, LayerFigures, layer_rates_read
 from rtpfwd.link cimport link_begin_anew, link_detach, link_facts, link_join, link_leave, link_reclaim
@@ -629,6 +630,19 @@ cdef class Plane:
             plane_unlock(self.state)
         _check(c != NULL, 0, consumer, KIND_CONSUMER)
 
+    def set_playout_delay(self, consumer, int least_ms):
+        cdef uint64_t handle = _number(consumer, KIND_CONSUMER)
+        cdef Consumer* c
+        if least_ms < 0:
+            raise ValueError(f"a playout delay of {least_ms} ms: 0 or more")
+        with nogil:
+            plane_lock(self.state)
+            c = <Consumer*>_at(&self.state.consumers, handle)
+            if c != NULL:
+                header_plan_set_playout_delay(&c.plan, (least_ms + 9) // 10)
+            plane_unlock(self.state)
+        _check(c != NULL, 0, consumer, KIND_CONSUMER)
+
     def set_forwarding(self, consumer, *, bint on):
         cdef uint64_t handle = _number(consumer, KIND_CONSUMER)
         cdef Consumer* c
@@ -1037,6 +1051,7 @@ cdef _figures(const Figures* figures):
         pacing_bps=figures.pacing_bps,
         rtt_ms=figures.state.rtt / 1e6,
         loss=figures.state.loss,
+        inherent_loss=figures.state.inherent_loss,
         trend=figures.state.trend,
         usage=figures.state.usage,
         cause=_CAUSES[figures.state.cause],

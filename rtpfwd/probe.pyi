@@ -57,9 +57,12 @@ class Numbering:
     def drop(self, mime_type: str, payload: bytes) -> None: ...
 
 class Plan:
-    """A consumer's header plan: (ExtKind, incoming id, outgoing id) for each extension. ValueError: MID too long."""
+    """A consumer's header plan: (ExtKind, incoming id, outgoing id) for each extension; playout_delay: steps of 10 ms.
+    ValueError: MID too long."""
 
-    def __init__(self, extensions: Iterable[tuple[int, int, int]] = (), *, mid: bytes = b"") -> None: ...
+    def __init__(
+        self, extensions: Iterable[tuple[int, int, int]] = (), *, mid: bytes = b"", playout_delay: int | None = None
+    ) -> None: ...
 
 def write_rtp(
     data: bytes,

@@ -19,7 +19,8 @@ from rtpfwd.codecs.pictures cimport (
 from rtpfwd.convert cimport endpoint_from, routine_from
 from rtpfwd.cursor cimport Writer, store_u16, writer_init, writer_size
 from rtpfwd.header cimport (
-    HeaderMarks, HeaderPlan, header_plan_init, header_plan_map, header_plan_set_mid, is_rtcp, rtp_parse_untrusted,
+    HeaderMarks, HeaderPlan, header_plan_init, header_plan_map, header_plan_set_mid, header_plan_set_playout_delay, is_rtcp,
+    rtp_parse_untrusted,
     rtp_write_packet, rtx_unwrap, rtx_write_packet,
 )
 from rtpfwd.names cimport codec_of, drop_reason_name
@@ -268,12 +269,14 @@ cdef class Numbering:
 cdef class Plan:
     cdef HeaderPlan plan
 
-    def __init__(self, extensions=(), *, bytes mid not None=b""):
+    def __init__(self, extensions=(), *, bytes mid not None=b"", playout_delay=None):
         header_plan_init(&self.plan)
         for kind, in_id, out_id in extensions:
             header_plan_map(&self.plan, kind, in_id, out_id)
         if header_plan_set_mid(&self.plan, mid, len(mid)) < 0:
             raise ValueError(f"a MID of {len(mid)} bytes is too long")
+        if playout_delay is not None:
+            header_plan_set_playout_delay(&self.plan, playout_delay)
 
 
 def write_rtp(

@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from ops.logging import configure_logging
 from server import __version__
-from server.config import LEAST_BPS, MAX_LANES, MOST_BPS, SRTP_BACKENDS, MediaConfig
+from server.config import LEAST_BPS, MAX_LANES, MOST_BPS, MOST_PLAYOUT_DELAY_MS, SRTP_BACKENDS, MediaConfig
 from server.errors import LocalError
 from server.media.adaptation_settings import AdaptationSettings
 from signaling.config import IceServer, SignalingConfig
@@ -63,6 +63,12 @@ def adaptation_options(command: Callable[..., None]) -> Callable[..., None]:
             default=standard.audio_forwarding,
             type=click.IntRange(0),
             help="How many microphones of a call are heard at once, those that speak; 0: all.",
+        ),
+        option(
+            "most-playout-delay",
+            default=standard.most_playout_delay_ms,
+            type=click.IntRange(0, MOST_PLAYOUT_DELAY_MS),
+            help="Milliseconds that viewers on lossy networks keep pictures back at most, for repairs; 0: never.",
         ),
     )
     for each in reversed(options):
@@ -185,6 +191,7 @@ def _configs(options: dict[str, Any]) -> tuple[MediaConfig, SignalingConfig]:
             layer_allocator=options["layer_allocator"],
             speaker_detector=options["speaker_detector"],
             audio_forwarding=options["audio_forwarding"],
+            most_playout_delay_ms=options["most_playout_delay"],
         ),
     )
     username, credential = (

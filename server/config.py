@@ -14,6 +14,7 @@ MAX_LANES = 64
 SRTP_BACKENDS = ("auto", "native", "libsrtp")  # rtpfwd.srtp says what they mean
 MAX_COALESCE_US = 200
 LEAST_BPS, MOST_BPS = 10_000, 10_000_000_000  # of the estimate of a path
+MOST_PLAYOUT_DELAY_MS = 10_000  # that the header extension is used for
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,10 @@ class MediaConfig:
             )
         if settings.audio_forwarding < 0:
             raise LocalError("audio_forwarding: name how many microphones are heard at once, or 0 for all")
+        if not 0 <= settings.most_playout_delay_ms <= MOST_PLAYOUT_DELAY_MS:
+            raise LocalError(
+                f"most_playout_delay: {settings.most_playout_delay_ms} ms is not in 0 … {MOST_PLAYOUT_DELAY_MS}"
+            )
 
     def _require_cpus(self) -> None:
         if not self.lane_cpus:

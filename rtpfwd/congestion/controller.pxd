@@ -45,6 +45,7 @@ cdef struct CongestionState:    # for events, logs and statistics
     int64_t acked_bps           # what arrived lately; 0 = unknown
     int64_t rtt                 # ns; 0 = unknown
     double loss                 # 0 … 1, of the newest second or so
+    double inherent_loss        # 0 … 1, what the path loses whatever is sent
     double trend                # ms of queue growth per ms, as the detector sees it
     int32_t usage               # -1 underuse, 0 normal, 1 overuse
     int32_t cause               # CongestionCause

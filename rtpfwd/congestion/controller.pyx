@@ -367,6 +367,7 @@ cdef int congestion_feedback_untrusted(Congestion* c, const uint8_t* body, int s
             c.aimd.bps = min(c.aimd.bps, c.loss.bps)    # a full queue says it: the other boxes begin there too
         _conclude(c, CAUSE_LOSS, now)
     c.state.loss = c.loss.loss
+    c.state.inherent_loss = c.loss.inherent
     if c.state.estimate_bps < before * 0.95:
         probe_dropped(&c.prober, now)
     probe_tick(&c.prober, c.state.estimate_bps, usage <= 0, now)

@@ -19,6 +19,7 @@ class AdaptationSettings:
     layer_allocator: str = DEFAULTS[Role.LAYERS]
     speaker_detector: str = DEFAULTS[Role.SPEAKERS]
     audio_forwarding: int = 0  # how many microphones of a router are heard, the ones that speak; 0: all
+    most_playout_delay_ms: int = 250  # that viewers on lossy paths keep frames back, for repairs; 0: never
 
     def policy(self, role: Role) -> str:
         """The name of the policy that a role has when nobody asks for another."""

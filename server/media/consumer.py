@@ -44,6 +44,7 @@ class Consumer:
         "held",
         "id",
         "paused",
+        "playout_ms",
         "preferred",
         "priority",
         "producer",
@@ -74,6 +75,7 @@ class Consumer:
         self.tile = ANY_TILE
         self.held = False  # nothing is sent, for want of bandwidth
         self.target: tuple[int, int] | None = None  # what the plane was told last; None: nothing, so the best there is
+        self.playout_ms = 0  # that the viewer is asked to keep frames back at least
         self.flowing: tuple[int, int] | None = None  # the layer that the plane sends now, as far as there are layers
 
     @property

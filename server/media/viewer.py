@@ -17,6 +17,7 @@ from rtpfwd.params import CongestionParams
 from server.media import wishes as pure
 from server.media.consumer import Consumer
 from server.media.events import ConsumerHeld
+from server.media.playout import least_delay
 from server.media.policies import Allocator, Choice, Estimator, Shelf
 from server.media.producer import Producer
 from server.media.wishes import Decided
@@ -64,6 +65,7 @@ class Viewer:
         "figures",
         "media",
         "needs",
+        "playout_ms",
         "ran",
         "satisfied",
         "wanted_bps",
@@ -97,6 +99,7 @@ class Viewer:
         self._dirty = True
         self._versions: tuple[object, ...] = ()
         self.wanted_bps = 0
+        self.playout_ms = 0  # that frames are to be kept back, on a lossy path
         self._logged = (0, "")  # estimate and cause
 
     # ---- what it goes by ----
@@ -271,6 +274,7 @@ class Viewer:
         self.ran = now
         self.budget_bps, before = self._budget(), self.budget_bps
         running = self.running
+        self._await_repairs(running, now)
         offered = [consumer.producer.rates.offered() for consumer in running]
         versions = tuple((consumer.id, consumer.producer.rates.version) for consumer in running)
         moved = abs(self.budget_bps - before) > MOVED * before
@@ -313,6 +317,31 @@ class Viewer:
             each.consumer_id: pure.needed(each, given[each.consumer_id].option, left, self.budget_bps) for each in asked
         }
         self._tell_wanted(could_use, now)
+
+    def _await_repairs(self, running: Sequence[Consumer], now: int) -> None:
+        """On a path that loses by its nature, have the viewer keep frames back until repairs can be there."""
+        figures = self.media.plane.congestion(self.media.handle) if self.controlled else None
+        if figures is None:
+            return
+        most = self._shelf.settings.most_playout_delay_ms
+        before, self.playout_ms = (
+            self.playout_ms,
+            least_delay(self.playout_ms, figures.inherent_loss, figures.rtt_ms, most),
+        )
+        for consumer in running:
+            if consumer.playout_ms != self.playout_ms:
+                consumer.playout_ms = self.playout_ms
+                self.media.plane.set_playout_delay(consumer.handle, self.playout_ms)
+        if self.playout_ms != before:
+            self._log.note(
+                now,
+                "playout",
+                self.media.id,
+                before=str(before),
+                after=str(self.playout_ms),
+                reason="repairs are awaited" if self.playout_ms else "no repairs to await",
+                inputs={"inherent_loss": figures.inherent_loss, "rtt_ms": figures.rtt_ms},
+            )
 
     def _apply(self, consumer: Consumer, asked: Wish, given: Allocation, now: int) -> None:
         before = self.decided.get(consumer.id)

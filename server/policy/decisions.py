@@ -23,7 +23,9 @@ class Decision:
     """One thing that was decided. The fields are those of message Decision in protos/media.proto."""
 
     at: int  # monotonic ns
-    what: str  # "estimate", "layer", "pause", "resume", "keyframe", "policy", "fallback", "shadow", "dynacast"
+    what: (
+        str  # "estimate", "layer", "pause", "resume", "keyframe", "policy", "fallback", "shadow", "dynacast", "playout"
+    )
     subject: str  # the id of the consumer, producer or transport it is about
     before: str = ""  # `from` on the wire
     after: str = ""  # `to` on the wire

@@ -25,7 +25,9 @@ from server.media.stats import stats
 from server.policy.layers.fair import Fair
 from server.policy.registry import Registry, Role, UnknownPolicy, standard_registry
 from server.testing.sim.call import Call, Policies
+from server.testing.sim.player import SECOND, VideoPlayer
 from server.testing.sim.scenario import parse
+from server.testing.sim.watching import watch
 
 ANNA = """
 [[visitors]]
@@ -174,6 +176,32 @@ def test_only_those_who_speak_are_heard():
     later = {name: stats(call.commands, EntityKind.CONSUMER, f"bert<{name}-microphone")[1] for name in ("anna", "cleo")}
     assert later["anna"].figures["packets"] > rows["anna"].figures["packets"] + 200
     assert later["cleo"].figures["packets"] == rows["cleo"].figures["packets"]
+
+
+def lossy(most_playout_delay_ms: int) -> tuple[Rehearsal, float]:
+    """A viewer whose path loses 2 % until second 40, and its frames a second meanwhile."""
+    bert = viewer("bert", 3000).replace("delay_ms = 20", "delay_ms = 30").replace("queue_ms", "loss = 0.02, queue_ms")
+    change = '\n[[changes]]\nat_s = 40\nvisitor = "bert"\ndown = { loss = 0.0 }\n'
+    call = Rehearsal(ANNA + bert + change)
+    call.adaptation.shelf.settings = AdaptationSettings(most_playout_delay_ms=most_playout_delay_ms)
+    call.run(40)
+    (player,) = (view.player for view in call.visitors["bert"].views if isinstance(view.player, VideoPlayer))
+    seen = watch(player.shown, call.now - 30 * SECOND, call.now)
+    call.run(70)
+    return call, seen.frames / 30
+
+
+def test_a_viewer_on_a_path_that_loses_keeps_frames_back_until_repairs_are_there():
+    call, frames = lossy(250)
+    without, fewer = lossy(0)
+    on, off = call.decided("bert", "playout")
+    assert on[0] == off[1] == "0"
+    assert on[1] == off[0]
+    assert 100 <= int(on[1]) <= 150  # a round trip of 60 ms, the wait for feedback, and a frame
+    assert call.camera_of("bert").playout_ms == 0
+    assert frames > 24.8
+    assert fewer < 24.4
+    assert without.decided("bert", "playout") == []
 
 
 class Broken(Fair):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rtpfwd import probe
 from rtpfwd.names import DROP_REASONS, EXTENSION_URIS, codec_of, extension_kind
 
-MID, RID, ABS_SEND_TIME, TRANSPORT_CC, AUDIO_LEVEL = (
+MID, RID, ABS_SEND_TIME, TRANSPORT_CC, AUDIO_LEVEL, PLAYOUT_DELAY = (
     extension_kind(uri)
     for uri in (
         "urn:ietf:params:rtp-hdrext:sdes:mid",
@@ -20,6 +20,7 @@ MID, RID, ABS_SEND_TIME, TRANSPORT_CC, AUDIO_LEVEL = (
         "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time",
         "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01",
         "urn:ietf:params:rtp-hdrext:ssrc-audio-level",
+        "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay",
     )
 )
 
@@ -154,6 +155,33 @@ def test_the_one_byte_form_is_used_whenever_it_can_be(elements: bytes, out_id: i
     assert probe.parse_rtp(written[0])["extensions"] == [(out_id, element)]
 
 
+@pytest.mark.parametrize(
+    ("ours", "element"),
+    [
+        (None, b"\x12\x33\x45"),  # as the sender says
+        (0, b"\0\x03\xe8"),  # 12 bits each of the least and the most, in steps of 10 ms: 0 to 10 s
+        (13, b"\0\xd3\xe8"),
+        (1000, b"\x3e\x83\xe8"),
+        (5000, b"\x3e\x83\xe8"),
+    ],
+)
+@pytest.mark.parametrize(("out_id", "capacity"), [(11, 1500), (11, 600), (15, 1500)])
+def test_our_playout_delay_takes_the_place_of_the_senders(
+    ours: int | None, element: bytes, out_id: int, capacity: int
+) -> None:
+    data = extended(0xBEDE, b"\x22\x12\x33\x45\x30b")
+    plan = probe.Plan([(PLAYOUT_DELAY, 2, out_id), (AUDIO_LEVEL, 3, 4)], playout_delay=ours)
+    written = rewrite(data, plan, capacity=capacity)
+    assert written is not None
+    assert sorted(probe.parse_rtp(written[0])["extensions"]) == [(4, b"b"), (out_id, element)]
+
+
+def test_a_playout_delay_that_was_not_negotiated_is_not_sent() -> None:
+    written = rewrite(extended(0xBEDE, b"\x22\x12\x33\x45"), probe.Plan([(PLAYOUT_DELAY, 2, 0)], playout_delay=13))
+    assert written is not None
+    assert probe.parse_rtp(written[0])["extensions"] == []
+
+
 def test_padding_is_left_out_and_csrcs_are_kept() -> None:
     data = packet(first=0xA2, marker=True, rest=b"\0\0\0\1\0\0\0\2" + b"abc\x01")
     written = rewrite(data, probe.Plan())
@@ -257,12 +285,18 @@ def test_aiortc_and_we_read_the_same(fields: dict, csrc: list[int], extensions: 
 @given(
     elements=st.lists(st.tuples(st.integers(1, 20), st.binary(max_size=20)), max_size=8),
     mapped=st.dictionaries(st.integers(1, 20), st.integers(0, 20), max_size=8),
-    own=st.tuples(*[st.integers(0, 16)] * 3),
+    own=st.tuples(*[st.integers(0, 16)] * 4),
+    playout_delay=st.none() | st.integers(0, 1000),
     mid=st.binary(max_size=16),
     csrcs=st.integers(0, 15),
 )
 def test_what_is_prepared_gives_the_same_header_as_writing_it_element_by_element(
-    elements: list[tuple[int, bytes]], mapped: dict[int, int], own: tuple[int, int, int], mid: bytes, csrcs: int
+    elements: list[tuple[int, bytes]],
+    mapped: dict[int, int],
+    own: tuple[int, ...],
+    playout_delay: int | None,
+    mid: bytes,
+    csrcs: int,
 ) -> None:
     body = b"".join(bytes([number, len(data)]) + data for number, data in elements)
     body += bytes(-len(body) % 4)
@@ -271,8 +305,10 @@ def test_what_is_prepared_gives_the_same_header_as_writing_it_element_by_element
         rest=bytes(range(4 * csrcs)) + struct.pack("!HH", 0x1000, len(body) // 4) + body + b"payload",
     )
     kinds = [(AUDIO_LEVEL, in_id, out_id) for in_id, out_id in mapped.items()]
-    kinds += [(kind, 0, out_id) for kind, out_id in zip((MID, ABS_SEND_TIME, TRANSPORT_CC), own, strict=True)]
-    plan = probe.Plan(kinds, mid=mid)
+    kinds += [
+        (kind, 0, out_id) for kind, out_id in zip((MID, ABS_SEND_TIME, TRANSPORT_CC, PLAYOUT_DELAY), own, strict=True)
+    ]
+    plan = probe.Plan(kinds, mid=mid, playout_delay=playout_delay)
     numbers = {"payload_type": 100, "seq": 5, "timestamp": 9, "ssrc": 77, "now": 12_345_678_901}
     # With so little room every header is measured before it is written, which is the other way.
     assert probe.write_rtp(data, plan, capacity=1500, **numbers) == probe.write_rtp(data, plan, capacity=600, **numbers)

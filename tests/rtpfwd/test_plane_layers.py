@@ -12,6 +12,7 @@ from rtpfwd.params import CongestionParams, EncodingParams, Handle
 from tests.rtpfwd.path_world import EXTENSIONS, transport_feedback
 from tests.rtpfwd.plane_world import MS, OPUS, OPUS_MAPPING, End, World, nack, rtp
 
+PLAYOUT_DELAY = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
 LEVEL = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
 SSRCS = (0x1000, 0x1100, 0x1200)
 PATTERN = (0, 2, 1, 2)
@@ -165,6 +166,19 @@ def test_held_audio_costs_nothing_and_goes_on_without_a_gap() -> None:
     assert (viewer.rtp[10].timestamp - viewer.rtp[9].timestamp) % 2**32 == 11 * 960
 
 
+def test_a_playout_delay_is_in_each_packet_from_then_on_and_in_repairs() -> None:
+    room = Room(encodings=1, extensions=((PLAYOUT_DELAY, 11),))
+    room.play(2, key=(0,))
+    for least_ms in (125, 0):
+        room.plane.set_playout_delay(room.consumer, least_ms)
+        room.play(1)
+    room.world.send(room.viewer, nack(1, 0x2000, room.viewer.rtp[0].seq))
+    said = [packet.extensions.get(11) for packet in room.viewer.rtp]
+    assert said == [None, None, b"\x00\xd3\xe8", b"\x00\x03\xe8", b"\x00\x03\xe8"]  # rounded up; at most 10 s
+    with pytest.raises(ValueError, match="-1 ms"):
+        room.plane.set_playout_delay(room.consumer, -1)
+
+
 def test_targets_that_cant_be_right_are_refused() -> None:
     room = Room()
     for wrong in ((8, 0), (0, 8), (-2, 0), (0, -2), (None, 0), (0, "1")):
@@ -174,6 +188,7 @@ def test_targets_that_cant_be_right_are_refused() -> None:
     for call in (
         lambda: room.plane.set_target(room.consumer, 0, 0, room.world.now),
         lambda: room.plane.set_forwarding(room.consumer, on=True),
+        lambda: room.plane.set_playout_delay(room.consumer, 100),
         lambda: room.plane.layer_rates(room.consumer),
     ):
         with pytest.raises(KeyError):
@@ -222,10 +237,11 @@ def test_more_than_is_wanted_is_not_asked_for_just_because_it_is_heard_first() -
 class Adapted(Room):
     """With congestion control, and a viewer that tells what arrives."""
 
-    def __init__(self) -> None:
+    def __init__(self, wanted: int = 1_900_000) -> None:
         super().__init__(extensions=EXTENSIONS)
         self.plane.set_target(self.consumer, 0, -1, self.world.now)
-        self.plane.set_wanted(self.viewer.handle, 3_000_000, self.world.now)
+        self.plane.set_wanted(self.viewer.handle, wanted, self.world.now)
+        self.answered = 0
 
     def prepare(self) -> None:
         params = CongestionParams(start_bps=600_000)
@@ -233,7 +249,8 @@ class Adapted(Room):
 
     def answer(self) -> None:
         """All that was sent arrived 20 ms later, at the speed at which it was sent."""
-        numbers = [int.from_bytes(packet.extensions[5], "big") for packet in self.viewer.rtp]
+        numbers = [int.from_bytes(packet.extensions[5], "big") for packet in self.viewer.rtp][self.answered :]
+        self.answered += len(numbers)
         at = (self.world.now + 20 * MS) // 250_000
         arrivals = [at + 4 * index for index in range(len(numbers))]  # 255 bytes each ms: 2 Mbit/s
         self.world.send(self.viewer, transport_feedback(0x2000, numbers[0], arrivals))
@@ -246,6 +263,21 @@ def test_the_first_keyframe_waits_for_what_a_probe_finds() -> None:
     assert room.plane.counters()["probe_packets"] >= 5
     room.answer()
     assert room.told(EstimateChanged)[-1].figures.cause == "probe"
+    room.plane.set_target(room.consumer, 2, -1, room.world.now)
+    room.world.drain()
+    assert asked(room.sender) == [SSRCS[2]]
+
+
+def test_the_first_keyframe_waits_for_the_next_probe_when_the_first_one_finds_too_little() -> None:
+    room = Adapted(wanted=3_000_000)
+    room.play(2)
+    room.answer()
+    room.plane.set_target(room.consumer, 1, -1, room.world.now)
+    sent = room.plane.counters()["probe_packets"]
+    room.play(1)
+    assert asked(room.sender) == []  # 2 of 3 Mbit/s are known
+    assert room.plane.counters()["probe_packets"] >= sent + 5
+    room.answer()
     room.plane.set_target(room.consumer, 2, -1, room.world.now)
     room.world.drain()
     assert asked(room.sender) == [SSRCS[2]]

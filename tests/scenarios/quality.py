@@ -9,8 +9,9 @@ from server.testing.netem import SECOND
 from server.testing.sim import scenario
 from server.testing.sim.call import BEGINNING, Call
 from server.testing.sim.cast import Sample, Visitor
-from server.testing.sim.player import AudioPlayer, VideoPlayer, watch
+from server.testing.sim.player import AudioPlayer, VideoPlayer
 from server.testing.sim.results import fps
+from server.testing.sim.watching import watch
 
 SEED = 1
 Goal = Callable[[Call, Visitor], str]  # what is wrong; empty: nothing

@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 
 from server.testing.rtp import RtpPacket, nacked, parse_rtcp
-from server.testing.sim.player import MS, SECOND, Shown, VideoPlayer, watch
+from server.testing.sim.player import MS, SECOND, VideoPlayer
 from server.testing.sim.sources import CAMERA, Encoder, SendStream
+from server.testing.sim.watching import Shown, watch
 
 PERIOD = 40 * MS
 
@@ -82,6 +83,27 @@ def test_a_repair_brings_back_what_waited_for_it():
     assert captured(player) == list(range(16))
     assert player.figures.repaired == len(frames[4])
     assert all(frame.at >= 16 * PERIOD + 50 * MS for frame in player.shown[4:])
+
+
+def test_frames_that_are_kept_back_let_a_repair_pass_and_no_longer_than_asked():
+    def seen(*, repaired: bool) -> VideoPlayer:
+        frames, player = stream_of(7), VideoPlayer(10, 1, rtt_ns=50 * MS, now=0)
+        player.least_delay_ns = 120 * MS
+        lost = frames[5].pop()  # the end of a frame that nothing refers to
+        for number, packets in enumerate(frames):
+            for packet in packets:
+                play(player, packet, number * PERIOD + 30 * MS)
+        assert captured(player) == [0, 1, 2, 3, 4]
+        if repaired:
+            repair(player, lost, 6 * PERIOD + 90 * MS)
+        player.handle_timeout(6 * PERIOD + 149 * MS)
+        assert captured(player)[5:] == [5, 6][: 2 * repaired]
+        player.handle_timeout(6 * PERIOD + 150 * MS)
+        return player
+
+    assert captured(seen(repaired=True)) == [0, 1, 2, 3, 4, 5, 6]
+    assert captured(seen(repaired=False)) == [0, 1, 2, 3, 4, 6]
+    assert {frame.at - frame.captured for frame in seen(repaired=True).shown} == {150 * MS}
 
 
 def test_a_decoder_without_a_keyframe_asks_for_one_after_200_ms():

@@ -22,7 +22,7 @@ from server.testing.sim.sources import Camera, Microphone, Outgoing, SendStream
 _HEAD = struct.Struct("!BBHII")
 _NUMBER = struct.Struct("!H")
 OVERHEAD = 28  # bytes of IPv4 and UDP headers around each datagram
-TRANSPORT_CC_ID = 5  # as the router numbers it
+TRANSPORT_CC_ID, PLAYOUT_DELAY_ID = 5, 11  # as the router numbers them
 _AUDIO_BPS = 50_000  # kept back for audio with its headers
 _CONSENT = 5 * SECOND
 _PACING = 5 / 2  # of the target, as browsers do
@@ -265,12 +265,15 @@ class Browser:
                         continue
                     if mark >> 4 == TRANSPORT_CC_ID:
                         self._arrived(data[place + 1] << 8 | data[place + 2], end, at)
-                        break
+                    elif mark >> 4 == PLAYOUT_DELAY_ID:
+                        self._keep_back(ssrc, data[place + 1] << 4 | data[place + 2] >> 4)
                     place += 2 + (mark & 15)
             else:
                 for number, value in RtpPacket.parse(data).extensions:
                     if number == TRANSPORT_CC_ID:
                         self._arrived(value[0] << 8 | value[1], end, at)
+                    elif number == PLAYOUT_DELAY_ID:
+                        self._keep_back(ssrc, value[0] << 4 | value[1] >> 4)
         if first & 0x20:
             end -= data[-1]
         player = self.players.get(ssrc)
@@ -280,6 +283,11 @@ class Browser:
             repaired.receive_again(timestamp, kind & 0x80, data, start, end, at)
         else:
             self.unclaimed += 1
+
+    def _keep_back(self, ssrc: int, steps: int) -> None:
+        player = self.players.get(ssrc)
+        if isinstance(player, VideoPlayer):
+            player.least_delay_ns = steps * 10 * MS
 
     def _arrived(self, short: int, size: int, at: int) -> None:
         number = self._newest + ((short - self._newest + 0x8000) & 0xFFFF) - 0x8000 if self._feedbacks else short

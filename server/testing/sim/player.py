@@ -1,8 +1,9 @@
-"""What a simulated browser watches and hears: loss repair, the VP8 decoder's rules, a jitter buffer, freezes.
+"""What a simulated browser watches and hears: loss repair, the VP8 decoder's rules, a jitter buffer.
 
 A frame is decodable when it is complete and what it builds on was decoded, told by picture id, TL0PICIDX, temporal id
 and the layer sync bit (RFC 7741 section 4.2). It is shown when its playout time has come, or at once when that has
-passed. Freezes are counted as Chromium does: a gap longer than three average ones and than the average plus 150 ms.
+passed. Asked to keep frames back (the playout-delay extension), it lets none overtake one that may be repaired in that
+time.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 
 from server.testing import rtp
 from server.testing.sim.feedback import report_block
+from server.testing.sim.watching import Shown
 
 MS = 1_000_000
 SECOND = 1_000_000_000
@@ -22,7 +24,6 @@ _MOST_MISSING = 1000
 _WAIT_FOR_KEYFRAME = 200 * MS  # libwebrtc's two waits before a keyframe is asked for
 _WAIT_FOR_FRAME = 3 * SECOND
 _MOST_DELAY = 500 * MS  # of the jitter buffer
-_AVERAGED = 30  # frame gaps that a freeze is measured against
 
 
 def unwrap(value: int, last: int, bits: int) -> int:
@@ -44,16 +45,6 @@ class _Frame:
     tl0: int = 0
     temporal: int | None = None
     sync: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """One frame on the screen."""
-
-    at: int
-    captured: int
-    height: int
-    temporal: int
 
 
 @dataclass(slots=True)
@@ -158,6 +149,8 @@ class VideoPlayer(Receiver):
         self.output: deque[bytes] = deque()
         self.rtt_ns = rtt_ns
         self.delay_ns = 20 * MS  # of the jitter buffer
+        self.least_delay_ns = 0  # that the sender asks for
+        self._held_until: int | None = None  # a whole frame lets an earlier one pass until then
         self._own_ssrc = own_ssrc
         self._frames: dict[int, _Frame] = {}  # being received, by timestamp
         self._waiting: dict[int, _Frame] = {}  # complete, by picture
@@ -185,10 +178,18 @@ class VideoPlayer(Receiver):
 
     def next_timeout(self) -> int:
         """When something is to be asked for."""
-        return self._keyframe_at if self._ask_at is None else min(self._ask_at, self._keyframe_at)
+        soonest = self._keyframe_at
+        if self._ask_at is not None and self._ask_at < soonest:
+            soonest = self._ask_at
+        if self._held_until is not None and self._held_until < soonest:
+            soonest = self._held_until
+        return soonest
 
     def handle_timeout(self, now: int) -> None:
-        """NACK and PLI."""
+        """NACK, PLI, and frames that waited long enough for others."""
+        if self._held_until is not None and self._held_until <= now:
+            self._held_until = None
+            self._decode_followers(now)
         if self._ask_at is not None and self._ask_at <= now:
             self._ask(now)
         if self._keyframe_at <= now:
@@ -289,18 +290,36 @@ class VideoPlayer(Receiver):
     def _complete(self, frame: _Frame, at: int) -> None:
         if not frame.keyframe and not self._needs_keyframe and frame.picture < self._picture:
             return  # too late: the decoder has passed it
-        if not self._decodable(frame):
+        if not self._decodable(frame) or self._lets_pass(frame, at):
             self._waiting[frame.picture] = frame
             return
         self._decode(frame, at)
+        self._decode_followers(at)
+
+    def _decode_followers(self, at: int) -> None:
         while self._waiting:
             follower = next(
                 (self._waiting[p] for p in sorted(self._waiting) if self._decodable(self._waiting[p])), None
             )
-            if follower is None:
+            if follower is None or self._lets_pass(follower, at):
                 return
             del self._waiting[follower.picture]
             self._decode(follower, at)
+
+    def _lets_pass(self, frame: _Frame, at: int) -> bool:
+        """Whether it is kept back, since an earlier packet may still come."""
+        if not self.least_delay_ns or not self._least or frame.first is None:
+            return False
+        due = self._captured(frame) + min(self._least) + self.least_delay_ns
+        if due <= at or not any(number < frame.first for number in self._missing):
+            return False
+        self._held_until = due if self._held_until is None else min(due, self._held_until)
+        return True
+
+    def _captured(self, frame: _Frame) -> int:
+        """Nanoseconds by the sender's clock."""
+        timestamp = frame.timestamp if self._timestamp is None else unwrap(frame.timestamp, self._timestamp, 32)
+        return timestamp * 100_000 // 9
 
     def _decodable(self, frame: _Frame) -> bool:
         if frame.keyframe:
@@ -344,9 +363,8 @@ class VideoPlayer(Receiver):
 
     def _show(self, frame: _Frame, at: int) -> None:
         """The jitter buffer: a delay over the least transit that rises quickly and falls slowly."""
-        timestamp = frame.timestamp if self._timestamp is None else unwrap(frame.timestamp, self._timestamp, 32)
-        self._timestamp = timestamp
-        transit = at - timestamp * 100_000 // 9
+        transit = at - self._captured(frame)
+        self._timestamp = frame.timestamp if self._timestamp is None else unwrap(frame.timestamp, self._timestamp, 32)
         if not self._least:
             self._least, self._least_since = [transit, transit], at
         elif at - self._least_since > 10 * SECOND:
@@ -354,43 +372,6 @@ class VideoPlayer(Receiver):
         self._least[0] = min(self._least[0], transit)
         late = transit - min(self._least)
         step = (late - self.delay_ns) // (4 if late > self.delay_ns else 200)
-        due = at - late + self.delay_ns
+        due = at - late + max(self.delay_ns, self.least_delay_ns)
         self.delay_ns = min(_MOST_DELAY, max(10 * MS, self.delay_ns + step))
         self.shown.append(Shown(max(at, due), frame.stamp, self._height, frame.temporal or 0))
-
-
-@dataclass(frozen=True, slots=True)
-class Watching:
-    """How the frames of one stretch of time looked."""
-
-    frames: int
-    freezes: int
-    freeze_ns: int
-    longest_gap_ns: int
-    layer_changes: int
-
-
-def watch(shown: list[Shown], since: int, until: int) -> Watching:
-    """From `since` to `until`; a picture that stands still at the end is a gap too."""
-    times = sorted((frame.at, frame.height) for frame in shown if frame.at < until)
-    freezes = frozen = longest = frames = changes = 0
-    gaps: deque[int] = deque(maxlen=_AVERAGED)
-    before: int | None = None
-    height = 0
-    for at, seen in [*times, (until, 0)]:
-        if before is not None:
-            gap = at - max(before, since) if at >= since else 0
-            average = sum(gaps) / len(gaps) if gaps else 40 * MS
-            if at >= since:
-                longest = max(longest, gap)
-                if gap > max(3 * average, average + 150 * MS):
-                    freezes += 1
-                    frozen += gap
-            if seen:
-                gaps.append(at - before)
-        before = at
-        if seen and at >= since:
-            frames += 1
-            changes += height not in (0, seen)
-        height = seen or height
-    return Watching(frames, freezes, frozen, longest, changes)

@@ -10,7 +10,8 @@ from typing import Any
 from server.testing.netem import SECOND
 from server.testing.sim.call import BEGINNING, Call
 from server.testing.sim.cast import View, Visitor
-from server.testing.sim.player import AudioPlayer, Shown, VideoPlayer, watch
+from server.testing.sim.player import AudioPlayer, VideoPlayer
+from server.testing.sim.watching import Shown, watch
 
 VERSION = 1
 Figures = dict[str, Any]
