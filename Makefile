@@ -19,10 +19,11 @@ sanitize:       ## the plane's tests under AddressSanitizer and UndefinedBehavio
 	@sh ops/setup.sh dev
 	@sh ops/sanitize.sh $(ARGS)
 
-check:          ## the fast loop, about four minutes: lint and every test that drives no browser
+check:          ## the fast loop, about two minutes on two cores: lint, and every test that drives no browser, side by side
 	@sh ops/setup.sh dev
 	@$(MAKE) --no-print-directory lint
-	@SIGHTLINE_FUZZ_SECONDS=$${SIGHTLINE_FUZZ_SECONDS:-0.3} $(PY) -m pytest -m "not slow" $(ARGS)
+	@SIGHTLINE_FUZZ_SECONDS=$${SIGHTLINE_FUZZ_SECONDS:-0.3} $(PY) -m pytest -m "not slow" \
+		-n $$(($$(nproc) + 1)) --dist worksteal $(ARGS)
 
 lint:           ## style, types, import rules, generated files, the web client's lint
 	@sh ops/setup.sh dev

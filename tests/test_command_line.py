@@ -44,6 +44,7 @@ def refused(*options: str) -> str:
     return lines[0]
 
 
+@pytest.mark.slow
 def test_help_names_every_command_and_option():
     assert all(word in run("--help").stdout for word in ("up", "doctor", "bench", "sim"))
     text = run("up", "--help").stdout

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from bench.conditions import conditions
 from bench.control import CALLS, COMMANDS, HOLDS, ControlSettings, figures_of, measure_control, measure_holds, states
 from bench.node_process import open_node
@@ -9,6 +11,7 @@ from bench.report import as_json
 from tests.bench import reports
 
 
+@pytest.mark.slow
 async def test_every_call_is_timed_in_every_state():
     chosen = states((3,), 500)
     assert [state.name for state in chosen] == ["empty", "consumers_3", "media_500"]

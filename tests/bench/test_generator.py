@@ -181,6 +181,7 @@ async def test_what_was_changed_on_the_way_is_rejected():
         assert generator.received()["verified"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("checking", [True, False])
 async def test_only_consent_checks_keep_a_connection_alive(checking: bool):
     async with (
@@ -203,6 +204,7 @@ async def test_only_consent_checks_keep_a_connection_alive(checking: bool):
             assert generator.received()["packets"] == 0
 
 
+@pytest.mark.slow
 async def test_a_recording_is_forwarded_whole():
     async with open_sightline() as target, open_generator(target, capacity=3, profile=GCM, seed=1) as generator:
         room = await target.open_room()

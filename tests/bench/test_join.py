@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from bench.conditions import conditions
 from bench.join import FIGURES, JoinSettings, handshake_cpu, measure_join
 from bench.report import as_json
 from tests.bench import reports
 
 
+@pytest.mark.slow
 async def test_all_newcomers_get_media():
     settings = JoinSettings(newcomers=6, seconds=0.3, viewers=2, calm=0.6, handshakes=3)
     (run,) = await measure_join(settings)

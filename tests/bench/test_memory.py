@@ -66,6 +66,7 @@ def test_a_consumer_without_retransmission_keeps_nothing_to_send_again():
     assert memory_report(plane)["consumers"]["sent_rings"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("shape", "transports"), [("viewers", 8), ("transports", 10), ("consumers", 24)])
 async def test_every_shape_is_measured(shape: Shape, transports: int):
     (run,) = await measure_memory(MemorySettings(shape=shape, consumers=6))
@@ -77,12 +78,14 @@ async def test_every_shape_is_measured(shape: Shape, transports: int):
     reports.check(as_json("memory", {}, conditions(), [run]))
 
 
+@pytest.mark.slow
 async def test_growth_is_a_slope_over_the_time_asked_for():
     (run,) = await measure_memory(MemorySettings(consumers=2, minutes=0.02))
     assert run.figures["slope_kib_per_minute"] is not None
     assert (run.figures["media_minutes"] or 0) >= 0.02
 
 
+@pytest.mark.slow
 async def test_what_adaptation_takes_is_a_part_of_the_transport():
     figures = [
         (await measure_memory(MemorySettings(consumers=2, adaptation=adaptation)))[0].figures

@@ -242,6 +242,18 @@ CONTROLLING = (Attribute.ICE_CONTROLLING, bytes(8))
         (check(ice_controlled=2**63), 487, True),
         (check(ice_controlled=0, nominate=True), 487, True),
     ],
+    ids=[
+        "no integrity",
+        "no name",
+        "no priority",
+        "another's name",
+        "half a name",
+        "a wrong password",
+        "a newer name with the old password",
+        "an attribute that must be understood",
+        "both are controlled, it wins",
+        "both are controlled, we would win",
+    ],
 )
 def test_refused_with(data: bytes, code: int, signed: bool) -> None:
     agent = IceLite(OLD)
@@ -264,6 +276,7 @@ def test_refused_with(data: bytes, code: int, signed: bool) -> None:
         (build(Class.REQUEST, bytes(12), [USERNAME], OLD.password, method=3), "stun-method"),
         (b"nonsense", "stun-short"),
     ],
+    ids=["an answer", "another method", "nonsense"],
 )
 def test_dropped_without_an_answer(data: bytes, reason: str) -> None:
     agent = IceLite(OLD)

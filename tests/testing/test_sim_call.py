@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from server.testing.netem import SECOND
 from server.testing.sim import scenario
 from server.testing.sim.call import Call
@@ -36,6 +38,7 @@ def json_of(name: str, seed: int, seconds: float, hash_seed: int) -> str:
     ).stdout
 
 
+@pytest.mark.slow
 def test_two_processes_write_the_same_bytes_and_another_seed_others():
     first = json_of("network_change", 7, 35, 1)
     assert first == json_of("network_change", 7, 35, 2)
