@@ -81,6 +81,7 @@ cdef void probe_set_wanted(Prober* p, int64_t wanted, int64_t estimate, int64_t 
         p.next_at = -1
     elif not _reaches(p, estimate, WANTED) and (more or p.next_at < 0):
         # Something new is wanted, somebody waits for it.
+        p.content = False
         p.interval = <int64_t>INTERVAL_MS * MS
         p.next_at = max(now, p.settled_at)
 

@@ -295,6 +295,20 @@ def test_probing_goes_on_while_more_is_wanted_but_not_into_a_queue() -> None:
     assert all(1.9 <= gap <= 4.3 for gap in gaps)
 
 
+def test_what_is_newly_wanted_is_asked_for_at_once_by_whoever_had_enough() -> None:
+    # Found in a bench: 50 viewers whose source had only begun waited 2 to 5 s for what they wanted half a second later.
+    probing = Probing(600_000, 10**8)
+    probing.begin(600_000, 0)
+    probing.set_wanted(500_000, 600_000, 0)
+    probing.tick(600_000, True, 10 * MS)
+    assert probing.take(10 * MS) is None
+    probing.set_wanted(1_500_000, 600_000, 500 * MS)
+    probing.tick(600_000, True, 510 * MS)
+    plan = probing.take(510 * MS)
+    assert plan is not None
+    assert plan[1] == 2_400_000
+
+
 def test_silence_halves_after_two_seconds_and_each_second_on() -> None:
     quiet = Quiet()
     quiet.sent(0)
