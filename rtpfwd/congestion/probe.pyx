@@ -74,6 +74,7 @@ cdef bint _plan(Prober* p, double rate, int64_t estimate, int64_t now) noexcept 
 
 cdef void probe_set_wanted(Prober* p, int64_t wanted, int64_t estimate, int64_t now) noexcept nogil:
     cdef bint more = _reaches(p, estimate, WANTED)
+    cdef bint room = _reaches(p, estimate, ROOM)
     p.wanted = wanted
     if not p.started:
         return
@@ -83,6 +84,11 @@ cdef void probe_set_wanted(Prober* p, int64_t wanted, int64_t estimate, int64_t 
         # Something new is wanted, somebody waits for it.
         p.content = False
         p.interval = <int64_t>INTERVAL_MS * MS
+        p.next_at = max(now, p.settled_at)
+    elif room:
+        # Probes came as far as they were to go; now there is further to go.
+        p.content = True
+        p.interval = <int64_t>ROOM_MS * MS
         p.next_at = max(now, p.settled_at)
 
 

@@ -299,7 +299,7 @@ def test_what_is_newly_wanted_is_asked_for_at_once_by_whoever_had_enough() -> No
     # Found in a bench: 50 viewers whose source had only begun waited 2 to 5 s for what they wanted half a second later.
     probing = Probing(600_000, 10**8)
     probing.begin(600_000, 0)
-    probing.set_wanted(500_000, 600_000, 0)
+    probing.set_wanted(250_000, 600_000, 0)
     probing.tick(600_000, True, 10 * MS)
     assert probing.take(10 * MS) is None
     probing.set_wanted(1_500_000, 600_000, 500 * MS)
@@ -307,6 +307,22 @@ def test_what_is_newly_wanted_is_asked_for_at_once_by_whoever_had_enough() -> No
     plan = probing.take(510 * MS)
     assert plan is not None
     assert plan[1] == 2_400_000
+
+
+def test_more_room_is_looked_for_at_once_when_what_is_wanted_outgrows_it() -> None:
+    probing = Probing(600_000, 10**8)
+    probing.begin(600_000, 0)
+    probing.set_wanted(250_000, 600_000, 0)
+    probing.tick(600_000, True, 10 * MS)
+    probing.set_wanted(400_000, 600_000, 500 * MS)  # enough by itself, and no longer twice as much
+    probing.tick(600_000, True, 510 * MS)
+    plan = probing.take(510 * MS)
+    assert plan is not None
+    assert plan[1] == pytest.approx(920_000, rel=0.01)
+    probing.set_wanted(450_000, 600_000, 1500 * MS)  # there was none: that is known
+    for turn in range(200):
+        probing.tick(600_000, True, 2500 * MS + turn * 100 * MS)
+    assert probing.take(22 * SECOND) is None
 
 
 def test_silence_halves_after_two_seconds_and_each_second_on() -> None:
