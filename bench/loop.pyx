@@ -13,6 +13,7 @@ from bench.state cimport *
 from bench.timers cimport schedule
 from rtpfwd.srtp cimport srtp_close, srtp_receiver_close
 from rtpfwd.sys_linux cimport *
+from rtpfwd.turns cimport take_short_turns
 
 cdef extern from "<unistd.h>" nogil:
     long syscall(long, ...)
@@ -30,6 +31,7 @@ cdef void loop_run(Loop* loop) noexcept nogil:
     cdef int64_t wait
     cdef uint64_t wakes
     prctl(PR_SET_TIMERSLACK, <unsigned long>1, <unsigned long>0, <unsigned long>0, <unsigned long>0)
+    take_short_turns(True)
     for index in range(BATCH):
         loop.vectors[index].iov_base = loop.buffers + index * ROOM
         loop.vectors[index].iov_len = ROOM

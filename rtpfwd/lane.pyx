@@ -31,6 +31,7 @@ from rtpfwd.state cimport OUT_AUDIO, OUT_OTHER, OUT_VIDEO, Outgoing, PENDING_SLO
 from rtpfwd.sys_linux cimport *
 from rtpfwd.tables cimport Endpoint
 from rtpfwd.ticks cimport plane_collect, plane_next_timeout, plane_timeout
+from rtpfwd.turns cimport take_short_turns
 
 cdef enum:
     WAKE = 0xffffffff       # the epoll tag of the eventfd; every other tag is a socket id
@@ -224,6 +225,7 @@ cdef class Lane:
         self.running = True
         try:
             pthread_setname_np(pthread_self(), f"sl-lane-{self.index}".encode())
+            take_short_turns(True)
             if self.coalesce_ns:
                 prctl(PR_SET_TIMERSLACK, 1000, 0, 0, 0)
             with nogil:
@@ -231,6 +233,7 @@ cdef class Lane:
         finally:
             self.running = False
             prctl(PR_SET_TIMERSLACK, slack, 0, 0, 0)
+            take_short_turns(False)
             pthread_setname_np(pthread_self(), name)
             sched_setaffinity(0, sizeof(allowed), &allowed)
 
