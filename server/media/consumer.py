@@ -95,6 +95,13 @@ class Consumer:
         extensions = {extension.uri for extension in self.rtp_parameters.header_extensions}
         return ("transport-cc" in feedback and uris.TRANSPORT_CC in extensions) or "goog-remb" in feedback
 
+    @property
+    def repaired(self) -> bool:
+        """Whether its viewer asks for what it misses (NACK, RFC 4585)."""
+        return any(
+            fb.type == "nack" and not fb.parameter for codec in self.rtp_parameters.codecs for fb in codec.rtcp_feedback
+        )
+
     def pause(self) -> None:
         """Stop sending to this viewer."""
         if not self.paused:

@@ -320,15 +320,13 @@ class Viewer:
 
     def _await_repairs(self, running: Sequence[Consumer], now: int) -> None:
         """On a path that loses by its nature, have the viewer keep frames back until repairs can be there."""
-        figures = self.media.plane.congestion(self.media.handle) if self.controlled else None
+        repaired = [consumer for consumer in running if consumer.repaired]
+        figures = self.media.plane.congestion(self.media.handle) if self.controlled and repaired else None
         if figures is None:
             return
-        most = self._shelf.settings.most_playout_delay_ms
-        before, self.playout_ms = (
-            self.playout_ms,
-            least_delay(self.playout_ms, figures.inherent_loss, figures.rtt_ms, most),
-        )
-        for consumer in running:
+        before, most = self.playout_ms, self._shelf.settings.most_playout_delay_ms
+        self.playout_ms = least_delay(before, figures.inherent_loss, figures.rtt_ms, most)
+        for consumer in repaired:
             if consumer.playout_ms != self.playout_ms:
                 consumer.playout_ms = self.playout_ms
                 self.media.plane.set_playout_delay(consumer.handle, self.playout_ms)

@@ -23,9 +23,8 @@ class Decision:
     """One thing that was decided. The fields are those of message Decision in protos/media.proto."""
 
     at: int  # monotonic ns
-    what: (
-        str  # "estimate", "layer", "pause", "resume", "keyframe", "policy", "fallback", "shadow", "dynacast", "playout"
-    )
+    # "estimate", "layer", "pause", "resume", "keyframe", "policy", "fallback", "shadow", "dynacast", "playout"
+    what: str
     subject: str  # the id of the consumer, producer or transport it is about
     before: str = ""  # `from` on the wire
     after: str = ""  # `to` on the wire

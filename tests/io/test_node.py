@@ -17,6 +17,7 @@ from protos.control import ErrorCode, NodeError
 from rtpfwd.srtp import backends, set_backend
 from server.config import MediaConfig
 from server.errors import LocalError
+from server.media.adaptation_settings import AdaptationSettings
 from server.node import serve_node
 from tests.control.carriers import LOOPBACK, running_node
 from tests.control.test_media_node import call
@@ -90,6 +91,7 @@ async def test_a_taken_port_is_named():
         ({"socket_buffer_bytes": 1}, "socket_buffer_bytes"),
         ({"srtp_backend": "rot13"}, "srtp_backend: 'rot13' is none of auto, native, libsrtp"),
         ({"consent_timeout_ns": 5}, "consent_timeout_ns"),
+        ({"adaptation": AdaptationSettings(most_playout_delay_ms=-1)}, "most_playout_delay: -1 ms is not in 0 … 10000"),
     ],
 )
 def test_a_config_that_cannot_work_says_what_to_change(options, text):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
+from msgspec.structs import replace
 
 from protos import media_pb2 as pb
 from server.control.watch import event_to_pb
@@ -178,12 +179,17 @@ def test_only_those_who_speak_are_heard():
     assert later["cleo"].figures["packets"] == rows["cleo"].figures["packets"]
 
 
-def lossy(most_playout_delay_ms: int) -> tuple[Rehearsal, float]:
+def lossy(most_playout_delay_ms: int, *, nack: bool = True) -> tuple[Rehearsal, float]:
     """A viewer whose path loses 2 % until second 40, and its frames a second meanwhile."""
     bert = viewer("bert", 3000).replace("delay_ms = 20", "delay_ms = 30").replace("queue_ms", "loss = 0.02, queue_ms")
     change = '\n[[changes]]\nat_s = 40\nvisitor = "bert"\ndown = { loss = 0.0 }\n'
     call = Rehearsal(ANNA + bert + change)
     call.adaptation.shelf.settings = AdaptationSettings(most_playout_delay_ms=most_playout_delay_ms)
+    call.run(1)
+    if not nack:
+        consumer = call.camera_of("bert")
+        codecs = tuple(replace(codec, rtcp_feedback=()) for codec in consumer.rtp_parameters.codecs)
+        consumer.rtp_parameters = replace(consumer.rtp_parameters, codecs=codecs)
     call.run(40)
     (player,) = (view.player for view in call.visitors["bert"].views if isinstance(view.player, VideoPlayer))
     seen = watch(player.shown, call.now - 30 * SECOND, call.now)
@@ -202,6 +208,11 @@ def test_a_viewer_on_a_path_that_loses_keeps_frames_back_until_repairs_are_there
     assert frames > 24.8
     assert fewer < 24.4
     assert without.decided("bert", "playout") == []
+
+
+def test_a_viewer_that_asks_for_no_repairs_is_not_asked_to_wait_for_them():
+    call, _ = lossy(250, nack=False)
+    assert call.decided("bert", "playout") == []
 
 
 class Broken(Fair):

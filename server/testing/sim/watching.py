@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-MS = 1_000_000
+from server.testing.netem import MS
+
 _AVERAGED = 30  # frame gaps that a freeze is measured against
 
 
