@@ -1,4 +1,7 @@
-"""Producers forwarded to consumers on other planes, in virtual time."""
+"""Producers forwarded to consumers on other planes, in virtual time.
+
+Over 400 lines: one case after another over the same linked planes.
+"""
 
 from __future__ import annotations
 
