@@ -13,6 +13,7 @@ from rtpfwd.cursor cimport Writer, writer_init, writer_size
 from rtpfwd.estimate cimport estimate_is_awaited
 from rtpfwd.link cimport link_keyframe
 from rtpfwd.output cimport can_send, out_commit_rtcp, out_slot, tell_keyframe_asked
+from rtpfwd.pacer cimport pacer_is_behind
 from rtpfwd.rtcp cimport rtcp_write_fir, rtcp_write_pli
 from rtpfwd.selector cimport Selector
 from rtpfwd.srtp cimport SRTP_TRAILER
@@ -132,13 +133,19 @@ cdef Encoding* _wanted(Consumer* c) noexcept nogil:
     return &p.encodings[max(best, 0)]
 
 
+cdef bint _can_take(PlaneState* s, Consumer* c, int64_t now) noexcept nogil:
+    """Not before the viewer is connected, nor while it is not yet known of which encoding (senders pass over the next
+    request), nor before what already waits for its path has left."""
+    if not can_send(c.transport) or pacer_is_behind(c.transport):
+        return False
+    return c.producer.encoding_count <= 1 or not estimate_is_awaited(s, c.transport, now)
+
+
 cdef void request_keyframe_for(PlaneState* s, Consumer* c, int64_t now) noexcept nogil:
-    # A keyframe that comes before the viewer is connected is lost on it, and the throttle would delay the next one.
-    # The fanout asks as soon as there is something to send. Nor is one asked for while it is not yet known of which
-    # encoding: senders pass over the next request.
-    if not can_send(c.transport) or (c.producer.encoding_count > 1 and estimate_is_awaited(s, c.transport, now)):
-        return
-    request_keyframe(s, _wanted(c), now)
+    # The fanout asks again with each packet that it can't show, so what is asked in vain now is not asked at all: it
+    # would cost every viewer of the producer, and the throttle would delay the next one.
+    if _can_take(s, c, now):
+        request_keyframe(s, _wanted(c), now)
 
 
 cdef void keyframe_received(Encoding* e) noexcept nogil:
@@ -147,10 +154,10 @@ cdef void keyframe_received(Encoding* e) noexcept nogil:
     e.keyframe_fresh = False
 
 
-cdef bint _somebody_waits(Encoding* e) noexcept nogil:
+cdef bint _somebody_waits(PlaneState* s, Encoding* e, int64_t now) noexcept nogil:
     cdef Consumer* c = e.producer.consumers
     while c != NULL:
-        if not c.paused and can_send(c.transport) and _wanted(c) == e and (<Selector>c.selector).wants_keyframe():
+        if not c.paused and _wanted(c) == e and (<Selector>c.selector).wants_keyframe() and _can_take(s, c, now):
             return True
         c = c.next_of_producer
     return False
@@ -161,7 +168,7 @@ cdef void keyframe_tick(PlaneState* s, Encoding* e, int64_t now) noexcept nogil:
         return
     if now < e.keyframe_due:
         schedule(s, e.producer.transport, e.keyframe_due)
-    elif e.producer.paused or not (e.keyframe_fresh or _somebody_waits(e)):
+    elif e.producer.paused or not (e.keyframe_fresh or _somebody_waits(s, e, now)):
         e.keyframe_waiting = False
     else:
         e.keyframe_due = _allowed(e, now)

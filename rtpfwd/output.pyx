@@ -2,7 +2,7 @@
 
 from libc.string cimport memcpy, memset
 
-from rtpfwd.congestion.controller cimport congestion_sent
+from rtpfwd.congestion.controller cimport congestion_sent, congestion_sent_beside
 from rtpfwd.cursor cimport store_u16, store_u24
 from rtpfwd.header cimport abs_send_time
 from rtpfwd.pacer cimport PACER_GOES, pacer_hold, pacer_run_waits, pacer_spend
@@ -148,6 +148,8 @@ cdef int out_commit_media(
         pacer_spend(run.transport, wire_size(run.transport, size), run.now)
     if marks.transport_cc:
         _number(run.transport, s.out_at, marks, size, 0, run.now)
+    elif run.transport.congestion != NULL:
+        congestion_sent_beside(run.transport.congestion, wire_size(run.transport, size), run.now)
     if run.trailer:
         job = &s.jobs[s.job_count]
         job.sender = run.sender
@@ -221,6 +223,8 @@ cdef bint out_send(
         store_u24(out + marks.abs_send_time, abs_send_time(now))
     if marks.transport_cc:
         _number(t, out, marks, size + trailer, probe, now)
+    elif t.congestion != NULL:
+        congestion_sent_beside(t.congestion, wire_size(t, size + trailer), now)
     if t.srtp and (sender.keys == NULL or srtp_protect(sender, out, &size) != SRTP_OK):
         drop(s, DROP_SRTP_PROTECT)
         return False

@@ -18,6 +18,7 @@ cdef enum:
     RUN_BYTES = 12500           # of such a run: ten packets
     QUEUE_MS = 500              # of media at the estimate that may wait
     QUEUE_PACKETS = 512
+    KEYFRAME_WAITS_MS = 100     # of media that wait: with more, a keyframe would be dropped or drop them, and none ever be whole
     OVERTAKEN_MS = 50           # of media that may wait before a keyframe at which the consumer switches; more is dropped
     DISPLACED_MS = 20           # and when a lower encoding is chosen: with more of the old one waiting it is dropped and stops
     DISPLACED_SHARE = 150       # so it is when what was sent lately is more than this, in percent of what may be sent now
@@ -78,6 +79,8 @@ cdef int pacer_hold(
     const HeaderMarks* marks, int64_t now) noexcept nogil
 # Whether the next frame should not be begun, or nothing more fits.
 cdef bint pacer_is_full(const Transport* t, bint begins_frame) noexcept nogil
+# Whether so much waits that the next keyframe should be asked for later.
+cdef bint pacer_is_behind(const Transport* t) noexcept nogil
 # The consumer goes over to another encoding. What waits of the old one, if it is more than `most_ms` of media, would only
 # make its keyframe late.
 cdef void pacer_overtake(PlaneState* s, Transport* t, Consumer* c, int64_t most_ms) noexcept nogil
@@ -90,8 +93,8 @@ cdef void pacer_spend(Transport* t, int64_t size, int64_t now) noexcept nogil
 cdef bint pacer_allows_repair(Transport* t, int64_t size, int64_t now) noexcept nogil
 # Sends what may leave. ns when it wants to be called again; -1: nothing waits.
 cdef int64_t pacer_send(PlaneState* s, Transport* t, int64_t now) noexcept nogil
-# The next packet that waits, out of turn. Bytes on the wire, 0 when none could be sent.
-cdef int pacer_send_one(PlaneState* s, Transport* t, uint16_t probe, int64_t now) noexcept nogil
+# The next packet that waits, out of turn, if it is of `most` bytes on the wire or less. Its bytes there, 0: none was sent.
+cdef int pacer_send_one(PlaneState* s, Transport* t, int64_t most, uint16_t probe, int64_t now) noexcept nogil
 cdef void pacer_forget(PlaneState* s, Transport* t, const Consumer* c) noexcept nogil   # what waits for it
 cdef void pacer_close(PlaneState* s, Transport* t) noexcept nogil
 cdef size_t pacer_bytes(const Transport* t) noexcept nogil                              # of memory, slots not counted

@@ -56,6 +56,11 @@ cdef bint pacer_is_full(const Transport* t, bint begins_frame) noexcept nogil:
     return begins_frame and p.media.count and _span(p.media.bytes, p.estimate) > <int64_t>QUEUE_MS * MS
 
 
+cdef bint pacer_is_behind(const Transport* t) noexcept nogil:
+    cdef const Pacer* p = <const Pacer*>t.pacer
+    return p != NULL and _span(p.media.bytes, p.pacing) > <int64_t>KEYFRAME_WAITS_MS * MS
+
+
 cdef void pacer_spend(Transport* t, int64_t size, int64_t now) noexcept nogil:
     cdef Pacer* p = <Pacer*>t.pacer
     # Timers are up to a millisecond late: what that costs is made up for.
@@ -177,9 +182,11 @@ cdef int _leave(PlaneState* s, Transport* t, Line* line, uint16_t probe, int64_t
     return wire_size(t, size) if sent else 0
 
 
-cdef int pacer_send_one(PlaneState* s, Transport* t, uint16_t probe, int64_t now) noexcept nogil:
+cdef int pacer_send_one(PlaneState* s, Transport* t, int64_t most, uint16_t probe, int64_t now) noexcept nogil:
     cdef Line* line = _next_line(s, <Pacer*>t.pacer)
-    return _leave(s, t, line, probe, now) if line != NULL else 0
+    if line == NULL or wire_size(t, _front(line).size) > most:
+        return 0
+    return _leave(s, t, line, probe, now)
 
 
 cdef int64_t pacer_send(PlaneState* s, Transport* t, int64_t now) noexcept nogil:

@@ -13,6 +13,8 @@ from rtpfwd.types cimport PacketView
 
 cdef enum:
     PADDING_SIZE = 255          # bytes: RTP's count of them is one byte
+    PADDED_BYTES = 330          # on the wire, of a packet of padding alone
+    FULL_BYTES = 1300           # and of any other, at most
     LOOK_BACK = 32              # packets of a stream that are sent again for a probe, the newest first, over and over
     PROBE_BURST_MS = 1          # timers are no finer
 
@@ -49,8 +51,18 @@ cdef bint padding_possible(const Transport* t) noexcept nogil:
     return can_send(t) and _carrier(t) != NULL
 
 
+cdef inline int64_t _most_bytes(const Pacer* p) noexcept nogil:
+    """Of the next packet. A narrow path is probed with as many packets as any, but with no more bytes than the plan says:
+    five full ones are half a second of 100 kbit/s, and what is sent with them (sound!) would be lost."""
+    cdef int64_t others = max(p.probe.packets - p.probe_packets - 1, 0)
+    if p.probe.bytes >= <int64_t>FULL_BYTES * p.probe.packets:
+        return FULL_BYTES
+    return p.probe.bytes - p.probe_bytes - <int64_t>PADDED_BYTES * others
+
+
 cdef int64_t padding_send(PlaneState* s, Transport* t, int64_t now) noexcept nogil:
     cdef Pacer* p = <Pacer*>t.pacer
+    cdef int64_t most
     cdef int sent
     while p.probing and p.probe_at <= now + <int64_t>PROBE_BURST_MS * MS:
         if p.probe_bytes >= p.probe.bytes and p.probe_packets >= p.probe.packets:
@@ -58,9 +70,10 @@ cdef int64_t padding_send(PlaneState* s, Transport* t, int64_t now) noexcept nog
             break
         if out_room(s) == 0:
             return now + MS     # the lane sends meanwhile
-        sent = pacer_send_one(s, t, p.probe.id, now)
+        most = _most_bytes(p)
+        sent = pacer_send_one(s, t, most, p.probe.id, now)
         if sent == 0:
-            sent = _pad(s, t, p, now)
+            sent = _pad(s, t, p, most, now)
         if sent == 0:
             p.probing = False
             break
@@ -70,14 +83,14 @@ cdef int64_t padding_send(PlaneState* s, Transport* t, int64_t now) noexcept nog
     return p.probe_at if p.probing else -1
 
 
-cdef int _pad(PlaneState* s, Transport* t, Pacer* p, int64_t now) noexcept nogil:
+cdef int _pad(PlaneState* s, Transport* t, Pacer* p, int64_t most, int64_t now) noexcept nogil:
     """One packet that carries nothing new. Bytes on the wire; 0: no stream takes it."""
     cdef Consumer* c = _carrier(t)
     cdef int64_t ahead = p.clear_at
     cdef int sent = 0
     if c == NULL or not can_send(t):
         return 0
-    if c.stream.packets:
+    if c.stream.packets and most >= FULL_BYTES:
         sent = resend_for_probe(s, c, <uint16_t>(c.rewriter.last_out - p.probe_packets % LOOK_BACK), p.probe.id, now)
     if sent == 0:
         sent = _padding_alone(s, c, p.probe.id, now)

@@ -624,9 +624,9 @@ cdef class Plane:
                 (<Selector>c.selector).target.temporal = to_temporal
                 estimate_has_decided(c.transport, at)
                 if not c.paused and c.producer.video and (<Selector>c.selector).wants_keyframe():
-                    request_keyframe_for(self.state, c, at)
                     if lowers and c.transport.pacer != NULL and pacer_displace(self.state, c.transport, c, at):
                         (<Selector>c.selector).reset()
+                    request_keyframe_for(self.state, c, at)
             plane_unlock(self.state)
         _check(c != NULL, 0, consumer, KIND_CONSUMER)
 

@@ -81,7 +81,7 @@ cdef class Log:
         log_close(&self._log)
 
     def sent(self, int seq, unsigned int size, int64_t now):
-        return log_sent(&self._log, seq & 0xffff, size, 0, now)
+        return log_sent(&self._log, seq & 0xffff, size, 0, 0, now)
 
     def extend(self, int seq):
         return log_extend(&self._log, seq & 0xffff)

@@ -66,6 +66,9 @@ cdef void congestion_begin(Congestion* c, int64_t now) noexcept nogil
 cdef bint congestion_is_known(const Congestion* c) noexcept nogil
 # A packet left under this transport-wide number. probe: ProbePlan.id that it belongs to, or 0.
 cdef void congestion_sent(Congestion* c, uint16_t seq, uint32_t size, uint16_t probe, int64_t now) noexcept nogil
+# One left without such a number: feedback does not tell of it, but it takes its share of the path. What arrives of the
+# numbered packets stands for both.
+cdef void congestion_sent_beside(Congestion* c, uint32_t size, int64_t now) noexcept nogil
 # The FCI of one transport-wide feedback message. 0, or DROP_RTCP_MALFORMED: then nothing has changed.
 cdef int congestion_feedback_untrusted(Congestion* c, const uint8_t* body, int size, int64_t now) noexcept nogil
 # Whether an outside controller wants the results of each feedback; they are not kept otherwise.

@@ -22,11 +22,11 @@ from rtpfwd.congestion.probe cimport (
 from rtpfwd.congestion.queue_delay cimport QueueDelay, queue_add, queue_begin, queue_least, queue_ns
 from rtpfwd.congestion.remb cimport Remb, remb_bound, remb_set
 from rtpfwd.congestion.sent_log cimport (
-    FATE_ARRIVED, FATE_LOST, FATE_UNKNOWN, LOG_MAX, SentLog, SentPacket, log_bytes, log_close, log_extend, log_find, log_open,
-    log_sent,
+    BESIDE_MAX, BESIDE_UNIT, FATE_ARRIVED, FATE_LOST, FATE_UNKNOWN, LOG_MAX, SentLog, SentPacket, log_bytes, log_close,
+    log_extend, log_find, log_open, log_sent, log_size,
 )
 from rtpfwd.congestion.silence cimport Silence, silence_cuts, silence_heard, silence_init, silence_sent
-from rtpfwd.congestion.trendline cimport TREND_WINDOW, Trendline, trend_add, trend_init
+from rtpfwd.congestion.trendline cimport Trendline, trend_add, trend_init, trend_is_ready
 from rtpfwd.rate cimport RateMeter, rate_add, rate_bps
 from rtpfwd.types cimport DROP_NONE
 
@@ -68,7 +68,8 @@ cdef struct Congestion:
     Prober prober
     Silence silence
     Remb remb
-    RateMeter sent
+    RateMeter sent                  # with and without number
+    uint32_t beside                 # bytes sent without, since the newest number
     int64_t told                    # extended number after the newest that feedback told of; -1 = none
     int64_t sent_since              # ns of the first packet; -1 = none
     bint measured                   # a probe or a decrease has put the start rate right
@@ -138,13 +139,20 @@ cdef bint congestion_is_known(const Congestion* c) noexcept nogil:
 
 
 cdef void congestion_sent(Congestion* c, uint16_t seq, uint32_t size, uint16_t probe, int64_t now) noexcept nogil:
-    cdef int64_t number = log_sent(&c.log, seq, size, probe, now)
+    cdef uint32_t beside = min(c.beside // BESIDE_UNIT, <uint32_t>BESIDE_MAX)
+    cdef int64_t number = log_sent(&c.log, seq, size, <uint8_t>beside, probe, now)
+    c.beside = c.beside % BESIDE_UNIT
     if c.sent_since < 0:
         c.sent_since = now
         congestion_begin(c, now)
     rate_add(&c.sent, size, now)
     silence_sent(&c.silence, now)
     probe_sent(&c.prober, number, size, probe, now)
+
+
+cdef void congestion_sent_beside(Congestion* c, uint32_t size, int64_t now) noexcept nogil:
+    rate_add(&c.sent, size, now)
+    c.beside = min(c.beside + size, <uint32_t>(BESIDE_MAX * BESIDE_UNIT))
 
 
 cdef void _conclude(Congestion* c, int32_t cause, int64_t now) noexcept nogil:
@@ -205,7 +213,7 @@ cdef void _result(Congestion* c, const SentPacket* packet, int64_t arrived_at) n
 
 cdef void _arrived(Congestion* c, const SentPacket* packet, int64_t arrived_at, int64_t now) noexcept nogil:
     cdef GroupDelta delta
-    acked_add(&c.acked, packet.sent_at, arrived_at, packet.size)
+    acked_add(&c.acked, packet.sent_at, arrived_at, <uint32_t>log_size(packet))
     queue_add(&c.queue, packet.sent_at, arrived_at, now)
     if arrival_add(&c.arrival, packet.sent_at, arrived_at, packet.probe, &delta):
         trend_add(&c.trend, delta.sent, delta.arrived, delta.arrived_at, now)
@@ -219,7 +227,7 @@ cdef void _skip(Congestion* c, int64_t base) noexcept nogil:
         for number in range(max(c.told, base - LOG_MAX), base):
             packet = log_find(&c.log, number)
             if packet != NULL and packet.fate == FATE_UNKNOWN:
-                acked_untold(&c.acked, packet.size)
+                acked_untold(&c.acked, log_size(packet))
 
 
 cdef void _take(Congestion* c, FeedbackReader* reader, Tally* tally, int64_t now) noexcept nogil:
@@ -255,11 +263,11 @@ cdef void _take(Congestion* c, FeedbackReader* reader, Tally* tally, int64_t now
             packet.fate = FATE_ARRIVED
             tally.arrived += 1
             tally.answered += packet.sent_at >= after
-            tally.bytes += packet.size
+            tally.bytes += log_size(packet)
             if tally.first_arrived < 0:
                 tally.first_arrived = at
                 tally.first_sent = packet.sent_at
-                tally.first_bytes = packet.size
+                tally.first_bytes = log_size(packet)
             if at >= tally.latest_arrived:
                 tally.latest_arrived = at
                 tally.latest_sent = packet.sent_at
@@ -312,7 +320,7 @@ cdef int64_t _collapsed_to(Congestion* c, const Tally* tally, int64_t now) noexc
 cdef int32_t _usage(const Congestion* c, int64_t now) noexcept nogil:
     # The detector's word, unless some packet of the message found no queue: then what grew was a burst, or a probe.
     cdef int64_t least = (PROBE_STANDING_MS if probe_disturbs(&c.prober, now) else STANDING_MS) + _packet_ms(c)
-    if c.trend.count < TREND_WINDOW:
+    if not trend_is_ready(&c.trend):
         return c.queue.standing >= max((FIRST_STANDING_MS + _packet_ms(c)) * MS, c.queue.stood)
     if c.trend.usage > 0 and 0 <= c.queue.standing < least * MS:
         return 0

@@ -17,6 +17,9 @@ class Gcc:
     def sent(self, seq: int, size: int, probe: int, now: int) -> None:
         """A packet left under this transport-wide number, for the probe with this number or 0."""
 
+    def sent_beside(self, size: int, now: int) -> None:
+        """One left without such a number: it takes its share of the path, and no feedback tells of it."""
+
     def feedback(self, body: bytes, now: int) -> bool:
         """FCI of one transport-wide feedback message, from the base sequence number on. False: malformed, and nothing
         has changed."""

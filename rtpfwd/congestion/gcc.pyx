@@ -5,8 +5,8 @@ from libc.stdint cimport int64_t
 from rtpfwd.congestion.controller cimport (
     Congestion, CongestionConfig, CongestionState, PacketResult, ProbePlan, congestion_close, congestion_configure,
     congestion_due, congestion_feedback_untrusted, congestion_open, congestion_override, congestion_pacing_bps,
-    congestion_remb, congestion_report, congestion_results, congestion_sent, congestion_set_wanted, congestion_state,
-    congestion_take_probe, congestion_tick, congestion_watch,
+    congestion_remb, congestion_report, congestion_results, congestion_sent, congestion_sent_beside, congestion_set_wanted,
+    congestion_state, congestion_take_probe, congestion_tick, congestion_watch,
 )
 
 CAUSES = ("start", "hold", "increase", "overuse", "loss", "probe", "remb", "silence", "set")
@@ -33,6 +33,9 @@ cdef class Gcc:
 
     def sent(self, int seq, unsigned int size, int probe, int64_t now):
         congestion_sent(self._congestion, seq & 0xffff, size, probe, now)
+
+    def sent_beside(self, unsigned int size, int64_t now):
+        congestion_sent_beside(self._congestion, size, now)
 
     def feedback(self, bytes body not None, int64_t now):
         return congestion_feedback_untrusted(self._congestion, body, <int>len(body), now) == 0

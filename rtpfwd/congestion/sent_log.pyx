@@ -65,7 +65,9 @@ cdef void _shrink(SentLog* log, int64_t now) noexcept nogil:
     _resize(log, log.capacity // 2)
 
 
-cdef int64_t log_sent(SentLog* log, uint16_t seq, uint32_t size, uint16_t probe, int64_t now) noexcept nogil:
+cdef int64_t log_sent(
+    SentLog* log, uint16_t seq, uint32_t size, uint8_t beside, uint16_t probe, int64_t now
+) noexcept nogil:
     cdef int64_t number = log_extend(log, seq)
     cdef SentPacket* packet = &log.packets[number & (log.capacity - 1)]
     if log.capacity < LOG_MAX and _is_needed(packet, now):
@@ -76,6 +78,7 @@ cdef int64_t log_sent(SentLog* log, uint16_t seq, uint32_t size, uint16_t probe,
     packet.number = seq
     packet.sent_at = now
     packet.size = <uint16_t>min(size, <uint32_t>LARGEST)
+    packet.beside = beside
     packet.probe = probe
     packet.fate = FATE_UNKNOWN
     if number > log.newest:

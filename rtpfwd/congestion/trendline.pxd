@@ -5,6 +5,7 @@ from libc.stdint cimport int32_t, int64_t
 
 cdef enum:
     TREND_WINDOW = 20           # groups
+    TREND_LONGEST_MS = 2000     # that may take: of a queue that filled meanwhile the slope says nothing
 
 cdef struct Trendline:          # trend_init
     double times[TREND_WINDOW]  # ms since the first arrival, a ring
@@ -26,3 +27,5 @@ cdef struct Trendline:          # trend_init
 cdef void trend_init(Trendline* t) noexcept nogil
 # One difference of groups: ns, ns, ns of the viewer's clock, and ns of ours.
 cdef void trend_add(Trendline* t, int64_t sent, int64_t arrived, int64_t arrived_at, int64_t now) noexcept nogil
+# Whether its word is worth something: the window is full, and of groups that followed each other.
+cdef bint trend_is_ready(const Trendline* t) noexcept nogil

@@ -26,6 +26,11 @@ cdef void trend_init(Trendline* t) noexcept nogil:
     t.adapted_at = -1
 
 
+cdef bint trend_is_ready(const Trendline* t) noexcept nogil:
+    cdef int newest = (t.next + TREND_WINDOW - 1) % TREND_WINDOW
+    return t.count == TREND_WINDOW and t.times[newest] - t.times[t.next] <= TREND_LONGEST_MS
+
+
 cdef double _slope(const Trendline* t) noexcept nogil:
     # Least squares over the whole window.
     cdef double mean_time = 0, mean_delay = 0, above = 0, below = 0

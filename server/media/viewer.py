@@ -255,14 +255,11 @@ class Viewer:
         return pure.video_budget(self.estimate_bps, self._audio(), loss)
 
     def _audio(self) -> int:
-        """What this viewer's audio takes now, as far as the estimate covers it: without transport-wide numbers it is no
-        part of what was seen to arrive, so the estimate is without it already."""
+        """What this viewer's audio takes now."""
         rates = [
             consumer.producer.rates.flowing_bps()
             for consumer in self.media.consumers.values()
-            if consumer.producer.kind == "audio"
-            and consumer.measured
-            and not (consumer.paused or consumer.producer_paused)
+            if consumer.producer.kind == "audio" and not (consumer.paused or consumer.producer_paused)
         ]
         most = self._shelf.settings.audio_forwarding
         return sum(sorted(rates, reverse=True)[:most] if most else rates)
@@ -272,6 +269,9 @@ class Viewer:
     def allocate(self, now: int) -> None:
         """One turn: decide anew if anything has changed."""
         self.ran = now
+        if self.controlled:
+            # An event tells of the estimate, not of a loss that is over.
+            self.figures = self.media.plane.congestion(self.media.handle) or self.figures
         self.budget_bps, before = self._budget(), self.budget_bps
         running = self.running
         self._await_repairs(running, now)
@@ -321,8 +321,8 @@ class Viewer:
     def _await_repairs(self, running: Sequence[Consumer], now: int) -> None:
         """On a path that loses by its nature, have the viewer keep frames back until repairs can be there."""
         repaired = [consumer for consumer in running if consumer.repaired]
-        figures = self.media.plane.congestion(self.media.handle) if self.controlled and repaired else None
-        if figures is None:
+        figures = self.figures
+        if figures is None or not repaired:
             return
         before, most = self.playout_ms, self._shelf.settings.most_playout_delay_ms
         self.playout_ms = least_delay(before, figures.inherent_loss, figures.rtt_ms, most)

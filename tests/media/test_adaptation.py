@@ -317,8 +317,25 @@ def test_without_adaptation_everything_is_forwarded():
     assert not call.said(ActiveSpeakersChanged)
 
 
+def test_a_loss_that_is_over_keeps_no_room_back():
+    """The plane tells of another estimate, not of another loss: the budget was kept down by it for the rest of the call."""
+    bert = viewer("bert", 3000).replace("queue_ms", "loss = 0.0, queue_ms")
+    changes = "".join(
+        f'\n[[changes]]\nat_s = {at}\nvisitor = "bert"\ndown = {{ loss = {loss} }}\n'
+        for at, loss in ((8, 0.02), (14, 0.0))
+    )
+    call = Rehearsal(ANNA + bert + changes)
+    budgets = {}
+    for until in (8, 14, 30):
+        call.run(until)
+        viewer_of = call.adaptation.viewers["bert"]
+        budgets[until] = viewer_of.budget_bps / viewer_of.estimate_bps
+    assert budgets[14] < budgets[8] - 0.01
+    assert budgets[30] == pytest.approx(budgets[8], abs=0.01)
+
+
 def test_decisions_say_when_and_why():
-    call = Rehearsal(ANNA + viewer("bert", 500))
+    call = Rehearsal(ANNA + viewer("bert", 500).replace('"bert"', '"bert"\njoins_s = 2'))
     call.run(10)
     entries, forgotten = call.commands.decisions("bert", 0, 0)
     assert forgotten == 0

@@ -7,7 +7,7 @@ import pytest
 from rtpfwd.memory import memory_report
 from rtpfwd.params import CongestionParams, SrtpProfile
 from tests.rtpfwd.path_world import EXTERNAL, Path
-from tests.rtpfwd.plane_world import MS, nack
+from tests.rtpfwd.plane_world import MS, nack, pli
 
 PROFILES = [None, SrtpProfile.AES128_CM_SHA1_80, SrtpProfile.AEAD_AES_128_GCM]
 WIRE = 28  # IP and UDP
@@ -105,9 +105,9 @@ def test_frames_beyond_half_a_second_are_dropped_whole_until_a_keyframe() -> Non
     assert limit <= figures.queued_bytes < limit + 9 * 1100
     dropped = path.plane.counters()
     assert dropped["drop_pacer_full"] == 1  # then the selector waits for a keyframe
-    assert path.publisher.took_rtcp(206, 1) != []
     path.advance(2000)
     path.frame(2)
+    assert path.publisher.took_rtcp(206, 1) != []
     assert path.media()[-1][1].marker  # the last whole frame
     path.frame(2, keyframe=True)
     path.advance(500)
@@ -117,6 +117,23 @@ def test_frames_beyond_half_a_second_are_dropped_whole_until_a_keyframe() -> Non
     for packet in media:
         by_frame[packet.timestamp] = by_frame.get(packet.timestamp, 0) + 1
     assert sorted(by_frame.values()) == [2] + [8] * (len(by_frame) - 1)
+
+
+def test_no_keyframe_is_asked_for_while_what_waits_would_be_in_its_way() -> None:
+    """It would be dropped, or what waits would: on a path that carries less than the stream, none ever came whole, and
+    every other viewer's encoder made two in a second."""
+    path = started(Path())
+    for _ in range(12):
+        path.frame(8)
+    asked = len(path.publisher.took_rtcp(206, 1))
+    while path.plane.congestion(path.viewer.handle).queued_ms > 110:
+        path.say(pli(7, 0x2000))
+        path.frame(8)
+        path.advance(20)
+        assert len(path.publisher.took_rtcp(206, 1)) == asked
+    path.advance(20)
+    path.frame(8)
+    assert len(path.publisher.took_rtcp(206, 1)) == asked + 1
 
 
 def test_one_endless_frame_is_bounded_too() -> None:

@@ -209,6 +209,22 @@ def test_probes_are_retransmissions_that_a_viewer_takes_for_nothing_new(profile:
     assert figures(path).estimate_bps > 1_500_000  # all came at the speed at which it was sent
 
 
+def test_a_narrow_path_is_probed_with_small_packets() -> None:
+    """Five full ones take half a second of 100 kbit/s, and push out the sound."""
+    path = Path(CongestionParams(start_bps=100_000))
+    path.plane.set_wanted(path.viewer.handle, 3_000_000, path.world.now)
+    path.plane.watch_feedback(path.viewer.handle, on=True)
+    run(path, 2, packets=2)
+    clusters: dict[int, list[int]] = {}
+    for event in path.world.events():
+        if isinstance(event, FeedbackReceived):
+            for _, _, size, probe in event.packets:
+                clusters.setdefault(probe, []).append(size)
+    assert max(clusters.pop(0)) > 1000
+    assert len(clusters[1]) == 5
+    assert sum(clusters[1]) < 1700
+
+
 def test_a_probe_of_a_stream_that_is_not_kept_is_padding() -> None:
     path = Path(GCC, nack=False)
     path.plane.set_wanted(path.viewer.handle, 3_000_000, path.world.now)

@@ -75,7 +75,7 @@ GOALS: list[tuple[str, str, str, q.Goal]] = [
     ("screen_share_1mbit", "bert", "sound", q.audio_loss()),
     ("screen_share_1mbit", "bert", "loss", q.congestion_loss()),
     ("screen_share_1mbit", "bert", "queue", q.queue(100)),
-    *(("audio_under_congestion", f"v{rate}", "sound", q.audio_loss()) for rate in (300, 150)),
+    *(("audio_under_congestion", f"v{rate}", "sound", q.audio_loss()) for rate in (300, 150, 100)),
     *(("audio_under_congestion", f"v{rate}", "loss", q.congestion_loss()) for rate in (300, 150, 100)),
     ("audio_under_congestion", "v300", "fps", q.rate_of_frames(24, 10)),
     ("step_down", "to300", "fps", q.rate_of_frames(24, 30)),

@@ -11,10 +11,14 @@ MS = 1_000_000
 SECOND = 1000 * MS
 
 
-def talk(gcc: Gcc, since: int, seconds: float, *, seq: int = 0, every: int = 10, size: int = 1000) -> int:
+def talk(
+    gcc: Gcc, since: int, seconds: float, *, seq: int = 0, every: int = 10, size: int = 1000, beside: int = 0
+) -> int:
     """A packet each 10 ms over a path of 20 ms, feedback each 80 ms; the next number."""
     writer = FeedbackWriting()
     for now in range(since, since + int(seconds * SECOND), every * MS):
+        if beside:
+            gcc.sent_beside(beside, now)
         gcc.sent(seq, size, 0, now)
         writer.receive(seq & 0xFFFF, now + 20 * MS)
         seq += 1
@@ -35,6 +39,28 @@ def test_figures_after_a_second_of_talk() -> None:
     assert (state["loss"], state["packets_lost"], state["usage"]) == (0, 0, 0)
     assert state["packets_acked"] >= 180
     assert gcc.pacing_bps == pytest.approx(1.1 * gcc.estimate_bps, rel=0.001)
+
+
+def test_what_nobody_tells_of_takes_its_share_of_what_arrives() -> None:
+    """Sound of most clients has no transport-wide numbers: 500 bytes of it with each packet of 1,000."""
+    gcc = Gcc(start_bps=2_000_000)
+    talk(gcc, 0, 2, beside=500)
+    assert gcc.state()["acked_bps"] == pytest.approx(1_200_000, rel=0.03)
+
+
+def test_a_queue_that_stands_on_a_path_of_few_packets_is_congestion() -> None:
+    """Twenty groups of 7 a second tell the slope of three seconds; by then a queue that was filled in one stands full,
+    and does not grow any more."""
+    gcc, writer = Gcc(start_bps=100_000), FeedbackWriting()
+    for seq in range(100):
+        now = seq * 150 * MS
+        queue = 300 * MS if seq >= 30 else 0
+        gcc.sent(seq, 1500, 0, now)
+        writer.receive(seq, now + 20 * MS + queue)
+        body = writer.write()
+        assert body is not None
+        assert gcc.feedback(body, now + 40 * MS + queue)
+    assert gcc.estimate_bps < 85_000
 
 
 def test_a_standing_queue_is_drained_before_the_pace_is_that_of_the_estimate_again() -> None:
