@@ -14,6 +14,7 @@ from server.testing.netem import SECOND
 from server.testing.sim import scenario
 from server.testing.sim.call import Call
 from server.testing.sim.player import AudioPlayer, VideoPlayer
+from server.testing.sim.results import figures_of
 
 PROGRAM = """
 import sys
@@ -78,3 +79,11 @@ def test_a_small_tile_is_sent_a_small_picture():
     call.run()
     heights = {name: visitor.samples[-1].heights for name, visitor in call.visitors.items()}
     assert heights == {"eva": (), "large": (720,), "small": (180,)}
+
+
+def test_a_picture_that_never_shows_has_the_rate_of_what_came():
+    call = Call(scenario.load("audio_under_congestion"), seed=2)
+    call.run(3)
+    view = figures_of(call, seed=2)["visitors"]["v100"]["views"]["anna's camera"]
+    assert view["frames"] == 0
+    assert 0 < view["kbps"] < 100

@@ -93,7 +93,7 @@ def _picture(player: VideoPlayer, since: int, end: int) -> Figures:
         "first_frame_ms": _ms(begins - since) if shown else None,
         "frames": len(shown),
         "fps": fps(shown, begins, end),
-        "kbps": _kbps(seen.bytes * 8 * SECOND // max(1, end - begins)),
+        "kbps": _kbps(seen.bytes * 8 * SECOND // max(1, end - (begins if shown else since))),
         "freezes": watching.freezes,
         "freeze_s": _seconds(watching.freeze_ns),
         "longest_gap_ms": _ms(watching.longest_gap_ns),
