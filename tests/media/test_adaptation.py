@@ -318,7 +318,7 @@ def test_without_adaptation_everything_is_forwarded():
 
 
 def test_a_loss_that_is_over_keeps_no_room_back():
-    """The plane tells of another estimate, not of another loss: the budget was kept down by it for the rest of the call."""
+    """The plane tells of another estimate, not of another loss: the budget stayed low for the rest of the call."""
     bert = viewer("bert", 3000).replace("queue_ms", "loss = 0.0, queue_ms")
     changes = "".join(
         f'\n[[changes]]\nat_s = {at}\nvisitor = "bert"\ndown = {{ loss = {loss} }}\n'

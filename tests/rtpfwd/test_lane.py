@@ -288,6 +288,40 @@ def test_a_thousand_packets_to_twenty_viewers():
         assert made.plane.counters()["forwarded_packets"] == 20_000
 
 
+def test_a_large_room_does_not_keep_a_small_one_waiting():
+    """Both packets wait when the lane begins, the large room's first. All viewers are one socket, whose order tells."""
+    large = 400
+    sink = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sink.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+    sink.bind(("0.0.0.0", 0))
+    sink.setblocking(False)
+    server, senders = udp("0.0.0.0"), [udp(), udp()]
+    plane = Plane(max_transports=512, max_streams=1024, seed=1)
+    lane = Lane(plane)
+    number = lane.add_socket(server.fileno())
+    publishers = [End(plane, address_of(sock), None) for sock in senders]
+    sources = [
+        plane.add_producer(each.handle, ProducerParams("video", (VP8,), (EncodingParams(ssrc=0x1000 + n),)))
+        for n, each in enumerate(publishers)
+    ]
+    for index in range(large + 1):
+        viewer = End(plane, ("udp", f"127.1.{index // 250}.{1 + index % 250}", sink.getsockname()[1]), None)
+        ssrc, source = (0x2000, sources[0]) if index < large else (0x3000, sources[1])
+        plane.add_consumer(viewer.handle, source, ConsumerParams(ssrc, VP8_MAPPING), 0)
+    for n, sock in enumerate(senders):
+        sock.sendto(rtp(1, vp8(keyframe=True), ssrc=0x1000 + n), ("127.0.0.1", server.getsockname()[1]))
+    before = lane.counters()["receive_calls"]
+    with running(lane):
+        came = [parse_rtp(receive(sink)).ssrc for _ in range(large + 1)]
+        assert came.index(0x3000) < 60
+        assert came.count(0x2000) == large
+        # It looked for more after each part of the large room.
+        assert lane.counters()["receive_calls"] - before >= 8
+    lane.remove_socket(number)
+    for sock in (sink, server, *senders):
+        sock.close()
+
+
 def test_commands_while_it_forwards():
     with call(viewers=2) as made, running(made.lane):
         failures: list[BaseException] = []
@@ -328,6 +362,36 @@ def test_commands_while_it_forwards():
                 thread.join(PATIENCE)
         assert failures == []
         assert made.plane.counters()["streams"] == 3
+
+
+def test_large_rooms_go_while_they_are_served():
+    """Producers and viewers of which a part has been served; what is left of them must not be touched again."""
+    with call(viewers=2) as made, running(made.lane):
+        sink = udp()
+        viewers = [End(made.plane, ("udp", f"127.2.0.{1 + n}", sink.getsockname()[1]), None) for n in range(60)]
+        sender = udp()
+        publisher = End(made.plane, address_of(sender), None)
+        for turn in range(40):
+            source = made.plane.add_producer(
+                publisher.handle, ProducerParams("video", (VP8,), (EncodingParams(ssrc=0x5000),))
+            )
+            consumers = [
+                made.plane.add_consumer(viewer.handle, source, ConsumerParams(0x6000 + n, VP8_MAPPING), 0)
+                for n, viewer in enumerate(viewers * 3)
+            ]
+            for n in range(4):
+                sender.sendto(rtp(n + 1, vp8(keyframe=True), ssrc=0x5000), made.to)
+            while made.plane.producer_stats(source)[0]["packets"] == 0:
+                time.sleep(0)
+            for consumer in consumers[turn::2]:
+                made.plane.remove_consumer(consumer)
+            made.plane.remove_producer(source)
+            burst = [vp8(keyframe=True, size=500) + bytes([turn])]
+            made.publish(rtp(turn + 1, burst[0], ssrc=0x1000))
+            assert [made.media(index, 1) for index in range(2)] == [burst, burst]
+        assert made.plane.counters()["streams"] == 3
+        sink.close()
+        sender.close()
 
 
 def test_a_flood_that_python_ingests_leaves_room_for_what_the_lane_receives():
