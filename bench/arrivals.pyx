@@ -232,7 +232,8 @@ cdef int write_transport_feedback(uint8_t* out, uint32_t own_ssrc, uint32_t ssrc
     cdef int delta_size = 0
     cdef int count = 0
     cdef int size, padding, index
-    cdef int64_t at, tick, delta
+    cdef int64_t at, delta
+    cdef int64_t tick = 0           # set with the reference
     cdef int64_t reference = -1
     cdef int64_t seq = transport.next
     if transport.next < 0 or transport.highest < transport.next:

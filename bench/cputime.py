@@ -68,11 +68,12 @@ def cpu_use(pid: int, before: Mapping[int, ThreadTime], after: Mapping[int, Thre
     return CpuUse(total, in_user, total - in_user, runs.get(pid, 0), max(runs.values(), default=0))
 
 
-def busy_ns() -> int:
-    """CPU time that the whole machine has spent on anything since it started."""
-    fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
-    user, nice, system, _idle, _iowait, interrupt, softirq = fields[:7]
-    return (user + nice + system + interrupt + softirq) * TICK_NS
+def busy_ns(stat: Path = Path("/proc/stat")) -> tuple[int, int]:
+    """CPU time that the whole machine has spent on anything since it started, and beside it what the host took from it
+    while it wanted to run ("steal"; 0 where there is no host)."""
+    fields = [int(field) for field in stat.read_text().split("\n", 1)[0].split()[1:]]
+    user, nice, system, _idle, _iowait, interrupt, softirq, steal = fields[:8]
+    return (user + nice + system + interrupt + softirq) * TICK_NS, steal * TICK_NS
 
 
 def softirq_ns(cpus: Sequence[int], stat: Path = Path("/proc/stat")) -> int | None:

@@ -31,6 +31,7 @@ COLUMNS: Final = (
     Figure("server_cpu", "server", "%", 0, 100),
     Figure("generator_headroom", "spare", "%", 0, 100),
     Figure("other_cpu", "others", "%", 0, 100),
+    Figure("stolen_cpu", "stolen", "%", 1, 100),
 )
 
 

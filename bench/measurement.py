@@ -243,6 +243,7 @@ class Snapshot:
     server: dict[int, ThreadTime]
     generator: dict[int, ThreadTime]
     machine_busy: int  # ns
+    stolen: int  # ns that the host took
     softirq: int | None  # ns of the server's CPUs
     counters: dict[str, float]
     received: dict[str, int]
@@ -257,11 +258,13 @@ async def _snapshot(target: Target, generator: Generator, settings: MeasureSetti
         server = times_of(target.pid)
     except OSError:
         raise BenchError(f"the process of {target.name} ended; what it said is above") from None
+    busy, stolen = busy_ns()
     return Snapshot(
         at=monotonic_ns(),
         server=server,
         generator=times_of(os.getpid()),
-        machine_busy=busy_ns(),
+        machine_busy=busy,
+        stolen=stolen,
         softirq=softirq_ns(settings.server_cpus),
         counters=counters,
         received=dict(generator.received()),
@@ -299,6 +302,7 @@ def _figures(pid: int, settings: MeasureSettings, before: Snapshot, after: Snaps
         "generator_headroom": 1 - max(generator.busiest_thread / window, pinned_share),
         "queue_drops": after.queue_drops - before.queue_drops,
         "other_cpu": max(0, other) / window,
+        "stolen_cpu": (after.stolen - before.stolen) / window,
     }
 
 

@@ -56,6 +56,7 @@ FIGURES: Final = (
     Figure("queue_drops", "viewers' queue drops", "packets", 0),
     Figure("late_frames", "frames sent late", "%", 1, 100),
     Figure("other_cpu", "CPU of other programs", "% of a core", 0, 100),
+    Figure("stolen_cpu", "taken by the host", "% of a core", 1, 100),
 )
 
 

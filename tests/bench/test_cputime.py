@@ -6,7 +6,7 @@ import os
 import threading
 from pathlib import Path
 
-from bench.cputime import TICK_NS, ThreadTime, cpu_use, parse_perf, softirq_ns, thread_times
+from bench.cputime import TICK_NS, ThreadTime, busy_ns, cpu_use, parse_perf, softirq_ns, thread_times
 
 
 def test_the_run_time_of_threads_is_split_as_their_ticks_are():
@@ -40,6 +40,12 @@ def test_perf_tells_what_it_counted_and_what_it_could_not():
         "301.25,msec,task-clock,301251,100.00,0.9,CPUs utilized\n"
     )
     assert parse_perf(printed) == {"instructions:u": 123456, "task-clock": 301}
+
+
+def test_what_the_host_takes_is_no_work(tmp_path: Path):
+    stat = tmp_path / "stat"
+    stat.write_text("cpu  1 2 3 400 50 6 7 8 9 0\ncpu0 1 2 3 400 50 6 7 8 9 0\n")
+    assert busy_ns(stat) == (19 * TICK_NS, 8 * TICK_NS)
 
 
 def test_softirq_time_is_of_the_cpus_asked_for(tmp_path: Path):
