@@ -62,8 +62,9 @@ def read_everything(data: bytes) -> None:
 @pytest.mark.parametrize("repair", [False, True], ids=["raw", "repaired"])
 def test_parser_and_agent(repair: bool) -> None:
     agent = IceLite(OURS)
-    parsed = 0
+    parsed = tried = 0
     for damaged in mutated(CORPUS, seed=8489 + repair):
+        tried += 1
         data = repaired(damaged) if repair and len(damaged) >= 20 else damaged
         assert isinstance(classify(data), Kind)
         with contextlib.suppress(BadPacket):
@@ -78,7 +79,7 @@ def test_parser_and_agent(repair: bool) -> None:
             assert len(transmit[1]) <= 128
             assert parse_untrusted(transmit[1]).message_class is Class.ERROR
         assert (agent.state, agent.paths(), agent.poll_event()) == (IceState.NEW, (), None)
-    assert parsed > 100  # or the mutator makes nothing but noise
+    assert parsed > tried / 100  # or the mutator makes nothing but noise
 
 
 ROUTINE = IceCheck(b"frag:peer", OURS.password.encode(), 1, may_nominate=True)
