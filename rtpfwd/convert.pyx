@@ -142,7 +142,7 @@ cdef Producer* producer_from(object params) except NULL:
         p.video = params.kind == "video"
         p.loudest = -1
         p.paused = params.paused
-        p.pending_first = p.pending_last = p.fan_first = -1
+        p.pending_first = p.pending_last = -1
         _text(params.mid or "", p.mid, &p.mid_size, MAX_MID, "the MID")
         _text(params.cname, p.cname, &p.cname_size, MAX_CNAME, "the CNAME")
         for uri, number in _extensions(params.extensions).items():

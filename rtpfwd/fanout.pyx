@@ -1,9 +1,8 @@
 """Stage 2 of a batch. The output is contiguous per consumer, so that the lane can send it as segmented messages.
 
-It stops between two consumers when the output area is full, or many were served, and goes on after the lane has sent and
-received. In between the plane is unlocked: what is removed meanwhile takes itself out of fan_consumer and dirty
-(rtpfwd.objects), what is received waits in a new list of its producer. A producer of many consumers that has had its turn
-steps back behind those that had none yet, so that a large room does not keep a small one waiting.
+It can stop between two consumers when the output area is full and go on after the lane has sent it. In between the
+plane is unlocked: what is removed meanwhile takes itself out of fan_consumer and dirty (rtpfwd.objects), what is received
+waits in a new list of its producer.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
@@ -41,7 +40,6 @@ from rtpfwd.srtp cimport SRTP_TRAILER
 from rtpfwd.state cimport (
     Consumer,
     DATAGRAM_SIZE,
-    FAN_SLICE,
     LAYERS_TELL_MS,
     LEVEL_BYTES,
     MS,
@@ -73,62 +71,30 @@ cdef struct Counted:        # what one consumer got of a batch, without padding 
     uint32_t octets         # of payload
 
 
-cdef bint fan_out(PlaneState* s, int32_t most, int64_t now) noexcept nogil:
-    cdef int32_t served = 0
+cdef bint fan_out(PlaneState* s, int64_t now) noexcept nogil:
     cdef Producer* p
     cdef Consumer* c
     share(s, now)
-    while True:
-        if s.fan_at < 0:
-            s.fan_at = _next_turn(s)
-            if s.fan_at < 0:
-                break
-        p = s.dirty[s.fan_at]
-        while p.fan_consumer != NULL:
-            if served >= most or s.out_count >= OUT_FLUSH or out_room(s) < _length(s, p.fan_first) + 1:
-                if p.fan_stint >= FAN_SLICE:
-                    p.fan_stint = 0
-                    s.fan_at = -1
-                out_protect(s)
-                return False
-            c = p.fan_consumer
-            p.fan_consumer = c.next_of_producer
-            if not c.paused:
-                served += 1
-                p.fan_stint += 1
-                _consume(s, c, p.fan_first, now)
-        p.fan_first = -1
-        s.fan_at = -1
+    while s.fan_index < s.dirty_count:
+        p = s.dirty[s.fan_index]
+        if p != NULL:
+            if s.fan_first < 0:
+                s.fan_first = p.pending_first
+                p.pending_first = p.pending_last = -1
+                s.fan_consumer = p.consumers
+            while s.fan_consumer != NULL:
+                if s.out_count >= OUT_FLUSH or out_room(s) < _length(s, s.fan_first) + 1:
+                    out_protect(s)
+                    return False
+                c = s.fan_consumer
+                s.fan_consumer = c.next_of_producer
+                if not c.paused:
+                    _consume(s, c, s.fan_first, now)
+        s.fan_index += 1
+        s.fan_first = -1
     out_protect(s)
     clear_pending(s)
     return True
-
-
-cdef int32_t _next_turn(PlaneState* s) noexcept nogil:
-    """Of `dirty`: the oldest one that had no turn, else the oldest that is not done; -1: none."""
-    cdef Producer* p
-    while s.fan_fresh < s.dirty_count:
-        p = s.dirty[s.fan_fresh]
-        s.fan_fresh += 1
-        if p != NULL and p.fan_first < 0 and p.pending_first >= 0:
-            _begin_turn(p)
-            return s.fan_fresh - 1
-    while s.fan_index < s.dirty_count:
-        p = s.dirty[s.fan_index]
-        if p != NULL and (p.fan_first >= 0 or p.pending_first >= 0):
-            # What it received meanwhile comes after what it is at: the order of its packets is kept.
-            if p.fan_first < 0:
-                _begin_turn(p)
-            return s.fan_index
-        s.fan_index += 1
-    return -1
-
-
-cdef inline void _begin_turn(Producer* p) noexcept nogil:
-    p.fan_first = p.pending_first
-    p.pending_first = p.pending_last = -1
-    p.fan_consumer = p.consumers
-    p.fan_stint = 0
 
 
 cdef void share(PlaneState* s, int64_t now) noexcept nogil:

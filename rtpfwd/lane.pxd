@@ -66,7 +66,5 @@ cdef class Lane:
     cdef void receive(self, int socket, bint was_idle) noexcept nogil
     cdef int fill(self, LaneSocket* entry, int first) noexcept nogil
     cdef int take(self, int socket, int message, int64_t now) noexcept nogil
-    cdef int forward_all(self, int socket, int count, int64_t now) noexcept nogil
     cdef void drain(self, int64_t now) noexcept nogil
-    cdef bint forward(self, int64_t now) noexcept nogil
     cdef void wake_others(self, uint64_t sleepers) noexcept nogil

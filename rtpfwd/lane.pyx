@@ -368,32 +368,10 @@ cdef class Lane:
                 if taken >= FORWARD_AFTER:
                     self.drain(now)
                     taken = 0
-            count = self.forward_all(socket, count, now)
+            self.drain(now)
             plane_unlock(self.state)
             if count < RECEIVE_BATCH:
                 return
-
-    cdef int forward_all(self, int socket, int count, int64_t now) noexcept nogil:
-        """Send what the plane has, and what comes to this socket meanwhile: a small room need not wait until a large one
-        has been served whole. Called and returns with the plane locked. Returns how many messages the last look found,
-        `count` before there was one."""
-        cdef int index
-        cdef int looks = 0
-        link_receive(self.state, now)
-        while self.forward(now):
-            # What is begun keeps its places until all is done, so that is not put off for ever.
-            if (
-                self.state.pending_count == 0 or self.state.pending_count > PENDING_SLOTS // 2
-                or looks == RECEIVE_ROUNDS or self.sockets[socket].fd == -1
-            ):
-                continue
-            looks += 1
-            plane_unlock(self.state)
-            count = self.fill(&self.sockets[socket], 0)
-            now = self.lock()
-            for index in range(count):
-                self.take(socket, index, now)
-        return count
 
     cdef int take(self, int socket, int message, int64_t now) noexcept nogil:
         """One message to the plane, datagram by datagram. Called and returns with the plane locked."""
@@ -430,38 +408,32 @@ cdef class Lane:
 
     cdef void drain(self, int64_t now) noexcept nogil:
         """Send all that the plane has. Called and returns with the plane locked; unlocked while sending."""
-        # One batch of each; what is left has its turn after this lane's own sockets had theirs.
-        link_receive(self.state, now)
-        while self.forward(now):
-            pass
-
-    cdef bint forward(self, int64_t now) noexcept nogil:
-        """Send some of what the plane has. Called and returns with the plane locked; unlocked while sending. False: there
-        was nothing."""
         cdef Outgoing* out
         cdef uint64_t one = 1
         cdef uint64_t sleepers
         cdef int count
         cdef bint told
-        # The other lanes can begin before this one forwards.
-        share(self.state, now)
-        sleepers = link_sleepers(self.state)
-        if sleepers:
+        # One batch of each; what is left has its turn after this lane's own sockets had theirs.
+        link_receive(self.state, now)
+        while True:
+            # The other lanes can begin before this one forwards.
+            share(self.state, now)
+            sleepers = link_sleepers(self.state)
+            if sleepers:
+                plane_unlock(self.state)
+                self.wake_others(sleepers)
+                self.lock()
+            count = plane_collect(self.state, now, &out)
+            told = self.state.attention
+            self.state.attention = False
+            if count == 0 and not told and self.state.link_wake == 0:
+                return
             plane_unlock(self.state)
-            self.wake_others(sleepers)
+            if told:
+                self.figures.handoff_signals += 1
+                write(self.handoff, &one, sizeof(one))
+            egress_send(&self.egress, self.sockets, MAX_SOCKETS, out, count, now)
             self.lock()
-        count = plane_collect(self.state, now, &out)
-        told = self.state.attention
-        self.state.attention = False
-        if count == 0 and not told and self.state.link_wake == 0:
-            return False
-        plane_unlock(self.state)
-        if told:
-            self.figures.handoff_signals += 1
-            write(self.handoff, &one, sizeof(one))
-        egress_send(&self.egress, self.sockets, MAX_SOCKETS, out, count, now)
-        self.lock()
-        return True
 
     cdef void wake_others(self, uint64_t sleepers) noexcept nogil:
         """The lanes of these planes, by index in the group, were given something."""

@@ -287,7 +287,7 @@ cdef int _place_producer(PlaneState* s, Transport* t, Producer* p) noexcept nogi
     p.slot = slot
     p.generation = s.producers.generations[slot]
     p.transport = t
-    p.pending_first = p.pending_last = p.fan_first = -1
+    p.pending_first = p.pending_last = -1
     p.next = t.producers
     if t.producers != NULL:
         t.producers.previous = p
@@ -338,8 +338,9 @@ cdef void _forget_pending(PlaneState* s, Producer* p) noexcept nogil:
     for index in range(s.dirty_count):
         if s.dirty[index] == p:
             s.dirty[index] = NULL
-            if index == s.fan_at:
-                s.fan_at = -1
+            if index == s.fan_index:
+                s.fan_first = -1
+                s.fan_consumer = NULL
 
 
 cdef void remove_producer(PlaneState* s, Producer* p) noexcept nogil:
@@ -456,8 +457,8 @@ cdef int add_consumer(PlaneState* s, Transport* t, Producer* p, Consumer* c) noe
 
 cdef void remove_consumer(PlaneState* s, Consumer* c) noexcept nogil:
     cdef Transport* t = c.transport
-    if c.producer.fan_consumer == c:
-        c.producer.fan_consumer = c.next_of_producer
+    if s.fan_consumer == c:
+        s.fan_consumer = c.next_of_producer
     pacer_forget(s, t, c)
     _unbind_consumer(s, t, c)
     if c.previous_of_producer != NULL:

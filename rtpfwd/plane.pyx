@@ -6,7 +6,7 @@ result with it again. The mutex is never held while waiting for the GIL, so a bu
 """
 
 from cpython.ref cimport Py_INCREF, Py_XDECREF, PyObject
-from libc.stdint cimport INT32_MAX, int8_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int8_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
@@ -1149,7 +1149,7 @@ cdef void _ingest(PlaneState* s, const Datagram* batch, Py_ssize_t count, int64_
     cdef Outgoing* out
     cdef Py_ssize_t index
     for index in range(count):
-        if s.has_lane and s.pending_count >= PENDING_SLOTS - LANE_SLOTS and not fan_out(s, INT32_MAX, now):
+        if s.has_lane and s.pending_count >= PENDING_SLOTS - LANE_SLOTS and not fan_out(s, now):
             # The output area is full as well. What the lane receives meanwhile must not pay for it.
             drop(s, DROP_TRANSMIT_FULL)
             continue

@@ -29,7 +29,6 @@ cdef enum:
     LANE_SLOTS = 64             # of them that ingest leaves to the lane: one batch of it
     OUT_SLOTS = 512             # datagrams of one output area
     OUT_FLUSH = 192             # of them after which the lane sends before the next consumer has its turn
-    FAN_SLICE = 48              # consumers after which it sends too: of as many messages, whatever is in them
     JOB_SLOTS = 64              # packets protected together
     LEVEL_BYTES = 16            # RTP padding that one packet may get to be as long as its neighbours
     FIFO_SLOTS = 4096           # datagrams waiting for poll_transmit
@@ -201,10 +200,6 @@ cdef struct Producer:
     # Packets between the stages: indexes into PlaneState.pending, linked by Pending.next; -1 ends.
     int32_t pending_first
     int32_t pending_last
-    # Stage 2: the list of them that is being served, taken from pending_first; -1: none.
-    int32_t fan_first
-    int32_t fan_stint           # consumers served since others had their turn
-    Consumer* fan_consumer      # the next one of that list
     Consumer* consumers         # list
     # Over lanes. A mirror has the codecs and encodings of its origin, but of RecvStream only the SSRC and the sender reports.
     Mirror* mirrors             # list
@@ -369,9 +364,9 @@ cdef struct PlaneState:
     int32_t shared_count        # of them levelled and given to the mirrors
     Producer* dirty[PENDING_SLOTS]      # producers with pending packets, in order; NULL: it went away
     int32_t dirty_count
-    int32_t fan_at              # into dirty: the one whose turn it is in stage 2; -1: none
-    int32_t fan_fresh           # the first that had no turn yet
-    int32_t fan_index           # the first that is not done
+    int32_t fan_index           # into dirty: the one that stage 2 is at
+    int32_t fan_first           # its pending list, taken from it; -1: not begun
+    Consumer* fan_consumer      # the next consumer of it
     # Out of the plane. The lane sends from one area while the other fills.
     Outgoing* areas[2]
     uint8_t* area_data          # OUT_SLOTS x DATAGRAM_SIZE bytes for each; datagrams lie in it without gaps

@@ -54,7 +54,7 @@ cdef PlaneState* plane_open(uint32_t max_transports, uint32_t max_streams, uint6
     s.due = -1
     s.dues = <int64_t*>calloc(max_transports + 1, sizeof(int64_t))
     s.link_transport.slot = max_transports
-    s.fan_at = -1
+    s.fan_first = -1
     s.wake_fd = -1
     for index in range(ANY_SOCKETS):
         s.any_sockets[index] = -1
@@ -136,8 +136,7 @@ cdef void clear_pending(PlaneState* s) noexcept nogil:
             packet_let_go(s.packets, s.pending[index].packet)
     s.pending_count = 0
     s.shared_count = 0
-    s.fan_at = -1
-    s.fan_fresh = s.fan_index = 0
+    s.fan_index = 0
     s.dirty_count = 0
     if s.group != NULL:
         for other in range(<uint32_t>s.group.count):

@@ -26,7 +26,6 @@ from rtpfwd.srtp cimport SRTP_TRAILER
 from rtpfwd.state cimport (
     Consumer,
     DATAGRAM_SIZE,
-    FAN_SLICE,
     Encoding,
     HISTORY_AGE_MS,
     MS,
@@ -54,7 +53,7 @@ cdef const char* HEX = "0123456789abcdef"
 
 cdef int plane_collect(PlaneState* s, int64_t now, Outgoing** out) noexcept nogil:
     cdef int count
-    while not fan_out(s, FAN_SLICE, now) and s.out_count == 0:
+    while not fan_out(s, now) and s.out_count == 0:
         pass  # without a lane every datagram goes to the FIFO at once, so the area never fills
     count = s.out_count
     out[0] = s.areas[s.area]

@@ -288,40 +288,6 @@ def test_a_thousand_packets_to_twenty_viewers():
         assert made.plane.counters()["forwarded_packets"] == 20_000
 
 
-def test_a_large_room_does_not_keep_a_small_one_waiting():
-    """Both packets wait when the lane begins, the large room's first. All viewers are one socket, whose order tells."""
-    large = 400
-    sink = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sink.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
-    sink.bind(("0.0.0.0", 0))
-    sink.setblocking(False)
-    server, senders = udp("0.0.0.0"), [udp(), udp()]
-    plane = Plane(max_transports=512, max_streams=1024, seed=1)
-    lane = Lane(plane)
-    number = lane.add_socket(server.fileno())
-    publishers = [End(plane, address_of(sock), None) for sock in senders]
-    sources = [
-        plane.add_producer(each.handle, ProducerParams("video", (VP8,), (EncodingParams(ssrc=0x1000 + n),)))
-        for n, each in enumerate(publishers)
-    ]
-    for index in range(large + 1):
-        viewer = End(plane, ("udp", f"127.1.{index // 250}.{1 + index % 250}", sink.getsockname()[1]), None)
-        ssrc, source = (0x2000, sources[0]) if index < large else (0x3000, sources[1])
-        plane.add_consumer(viewer.handle, source, ConsumerParams(ssrc, VP8_MAPPING), 0)
-    for n, sock in enumerate(senders):
-        sock.sendto(rtp(1, vp8(keyframe=True), ssrc=0x1000 + n), ("127.0.0.1", server.getsockname()[1]))
-    before = lane.counters()["receive_calls"]
-    with running(lane):
-        came = [parse_rtp(receive(sink)).ssrc for _ in range(large + 1)]
-        assert came.index(0x3000) < 60
-        assert came.count(0x2000) == large
-        # It looked for more after each part of the large room.
-        assert lane.counters()["receive_calls"] - before >= 8
-    lane.remove_socket(number)
-    for sock in (sink, server, *senders):
-        sock.close()
-
-
 def test_commands_while_it_forwards():
     with call(viewers=2) as made, running(made.lane):
         failures: list[BaseException] = []
