@@ -61,8 +61,8 @@ def test_four_people_see_and_hear_each_other_whole():
 
 
 def test_a_four_party_call_takes_a_small_part_of_its_time():
-    """Of this process's CPU time, the best of three parts: virtual machines on busy hosts take twice as long at times. The
-    figure is in docs/simulator.md."""
+    """Of this process's CPU time, the best of three parts: virtual machines on busy hosts take twice as long at times.
+    The figure is in docs/simulator.md."""
     call = Call(scenario.load("four_party"), seed=1)
     call.run(3)
     speeds = []
