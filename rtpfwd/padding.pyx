@@ -14,7 +14,7 @@ from rtpfwd.types cimport PacketView
 cdef enum:
     PADDING_SIZE = 255          # bytes: RTP's count of them is one byte
     PADDED_BYTES = 330          # on the wire, of a packet of padding alone
-    FULL_BYTES = 1300           # and of any other, at most
+    FULL_BYTES = 1300           # and of a full one of media
     LOOK_BACK = 32              # packets of a stream that are sent again for a probe, the newest first, over and over
     PROBE_BURST_MS = 1          # timers are no finer
 
@@ -56,7 +56,7 @@ cdef inline int64_t _most_bytes(const Pacer* p) noexcept nogil:
     five full ones are half a second of 100 kbit/s, and what is sent with them (sound!) would be lost."""
     cdef int64_t others = max(p.probe.packets - p.probe_packets - 1, 0)
     if p.probe.bytes >= <int64_t>FULL_BYTES * p.probe.packets:
-        return FULL_BYTES
+        return DATAGRAM_SIZE
     return p.probe.bytes - p.probe_bytes - <int64_t>PADDED_BYTES * others
 
 

@@ -23,7 +23,8 @@ class PacketResult(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """One transport-wide feedback message, in order of sending."""
+    """One transport-wide feedback message, in order of sending. It tells of packets with a transport-wide number: sound
+    of most clients has none, and takes its share of the path all the same."""
 
     at: int  # when it was received
     packets: Sequence[PacketResult]
