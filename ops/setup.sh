@@ -164,6 +164,7 @@ missing_programs() {
     command -v firefox-esr >/dev/null 2>&1 || printf 'firefox-esr '
     command -v ip >/dev/null 2>&1 || printf 'iproute2 '
     command -v janus >/dev/null 2>&1 || printf 'janus '
+    command -v nft >/dev/null 2>&1 || printf 'nftables '
     command -v openssl >/dev/null 2>&1 || printf 'openssl '
     command -v tcpdump >/dev/null 2>&1 || printf 'tcpdump '
     # Debian's package has the headers too, which a test compiles with.

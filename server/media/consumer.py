@@ -89,11 +89,18 @@ class Consumer:
         return self.producer.kind == "video" and self.producer.type != "simple"
 
     @property
+    def numbered(self) -> bool:
+        """Whether its packets have transport-wide numbers, of which its viewer tells."""
+        extensions = {extension.uri for extension in self.rtp_parameters.header_extensions}
+        return uris.TRANSPORT_CC in extensions and self._is_told_by("transport-cc")
+
+    @property
     def measured(self) -> bool:
         """Whether its viewer tells enough to estimate what the path carries."""
-        feedback = {fb.type for codec in self.rtp_parameters.codecs for fb in codec.rtcp_feedback}
-        extensions = {extension.uri for extension in self.rtp_parameters.header_extensions}
-        return ("transport-cc" in feedback and uris.TRANSPORT_CC in extensions) or "goog-remb" in feedback
+        return self.numbered or self._is_told_by("goog-remb")
+
+    def _is_told_by(self, feedback: str) -> bool:
+        return any(fb.type == feedback for codec in self.rtp_parameters.codecs for fb in codec.rtcp_feedback)
 
     @property
     def repaired(self) -> bool:

@@ -255,11 +255,16 @@ class Viewer:
         return pure.video_budget(self.estimate_bps, self._audio(), loss)
 
     def _audio(self) -> int:
-        """What this viewer's audio takes now."""
+        """What this viewer's audio takes of the estimate: that is of everything where packets are numbered, while REMB is
+        of the streams for which it was negotiated."""
+        consumers = self.media.consumers.values()
+        of_all = any(consumer.numbered for consumer in consumers)
         rates = [
             consumer.producer.rates.flowing_bps()
-            for consumer in self.media.consumers.values()
-            if consumer.producer.kind == "audio" and not (consumer.paused or consumer.producer_paused)
+            for consumer in consumers
+            if consumer.producer.kind == "audio"
+            and (of_all or consumer.measured)
+            and not (consumer.paused or consumer.producer_paused)
         ]
         most = self._shelf.settings.audio_forwarding
         return sum(sorted(rates, reverse=True)[:most] if most else rates)

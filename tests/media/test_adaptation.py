@@ -317,6 +317,29 @@ def test_without_adaptation_everything_is_forwarded():
     assert not call.said(ActiveSpeakersChanged)
 
 
+def test_sound_is_part_of_an_estimate_from_numbers_and_no_part_of_a_remb_for_video():
+    """A REMB of what a viewer has heard of so far, sound subtracted, left no room for the picture that would raise it."""
+    call = Rehearsal(ANNA + viewer("bert", 3000))
+    call.run(3)
+    bert, camera = call.adaptation.viewers["bert"], call.camera_of("bert")
+    assert bert.budget_bps < 0.99 * bert.estimate_bps
+    parameters = camera.rtp_parameters
+    codecs = tuple(
+        replace(
+            codec,
+            rtcp_feedback=tuple(
+                replace(each, type="goog-remb") if each.type == "transport-cc" else each for each in codec.rtcp_feedback
+            ),
+        )
+        for codec in parameters.codecs
+    )
+    camera.rtp_parameters = replace(parameters, codecs=codecs)
+    assert camera.measured
+    bert.touch()
+    bert.allocate(call.now)
+    assert bert.budget_bps == bert.estimate_bps
+
+
 def test_a_loss_that_is_over_keeps_no_room_back():
     """The plane tells of another estimate, not of another loss: the budget stayed low for the rest of the call."""
     bert = viewer("bert", 3000).replace("queue_ms", "loss = 0.0, queue_ms")
