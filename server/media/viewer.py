@@ -255,8 +255,8 @@ class Viewer:
         return pure.video_budget(self.estimate_bps, self._audio(), loss)
 
     def _audio(self) -> int:
-        """What this viewer's audio takes of the estimate: that is of everything where packets are numbered, while REMB is
-        of the streams for which it was negotiated."""
+        """What this viewer's audio takes of the estimate: of everything where packets are numbered, while a REMB is of
+        the streams for which it was negotiated."""
         consumers = self.media.consumers.values()
         of_all = any(consumer.numbered for consumer in consumers)
         rates = [

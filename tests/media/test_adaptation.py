@@ -318,7 +318,7 @@ def test_without_adaptation_everything_is_forwarded():
 
 
 def test_sound_is_part_of_an_estimate_from_numbers_and_no_part_of_a_remb_for_video():
-    """A REMB of what a viewer has heard of so far, sound subtracted, left no room for the picture that would raise it."""
+    """With sound subtracted, a REMB of what was heard so far left no room for the picture that would raise it."""
     call = Rehearsal(ANNA + viewer("bert", 3000))
     call.run(3)
     bert, camera = call.adaptation.viewers["bert"], call.camera_of("bert")
