@@ -61,16 +61,18 @@ def test_four_people_see_and_hear_each_other_whole():
 
 
 def test_a_four_party_call_takes_a_small_part_of_its_time():
-    """Of this process's CPU time, the best of three parts: virtual machines on busy hosts take twice as long at times.
-    The figure is in docs/simulator.md."""
+    """Of this process's CPU time, in the best of up to six parts: virtual machines on busy hosts take twice as long at
+    times. The figure is in docs/simulator.md."""
     call = Call(scenario.load("four_party"), seed=1)
     call.run(3)
-    speeds = []
-    for until in (7, 11, 15):
+    speeds = [0.0]
+    for until in range(6, 24, 3):
         start, begun = call.now, time.process_time()
         call.run(until)
         speeds.append((call.now - start) / SECOND / (time.process_time() - begun))
-    assert max(speeds) > 6
+        if speeds[-1] > 10:
+            break
+    assert max(speeds) > 10, speeds
 
 
 def test_a_small_tile_is_sent_a_small_picture():
