@@ -47,7 +47,7 @@ fuzz:           ## every *_untrusted function for SIGHTLINE_FUZZ_SECONDS each (d
 	@sh ops/setup.sh dev
 	@SIGHTLINE_FUZZ_SECONDS=$${SIGHTLINE_FUZZ_SECONDS:-300} $(PY) -m pytest tests/fuzz $(ARGS)
 
-compile:        ## rebuild the plane after editing a .pyx or .pxd
+compile:        ## rebuild the plane after editing a .pyx or .pxd, or a .py that has a .pxd beside it
 	@sh ops/setup.sh compile
 
 debug:          ## rebuild the plane with bounds checks and line tracing
@@ -74,4 +74,4 @@ format:         ## rewrite the sources in the house style
 
 clean:          ## forget everything that was built or installed here
 	rm -rf .venv .node build dist *.egg-info web/node_modules web/.next web/out
-	find rtpfwd bench -name '*.so' -delete
+	find rtpfwd bench server -name '*.so' -delete

@@ -1,4 +1,5 @@
-"""The compiled part of Sightline: every .pyx below rtpfwd/ and bench/ is one extension. The rest: pyproject.toml.
+"""The compiled part of Sightline: every .pyx below rtpfwd/ and bench/ is one extension, and so is every module of
+server/ with a .pxd beside its .py: it is Python, and faster with those types. The rest: pyproject.toml.
 
 RTPFWD_DEBUG=1 builds with bounds checks, line tracing (for coverage) and no optimisation; RTPFWD_SANITIZE=1 with
 AddressSanitizer and UndefinedBehaviorSanitizer (ops/sanitize.sh). A wheel also carries the
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from Cython.Build import cythonize
@@ -17,6 +19,7 @@ from setuptools.command.build_py import build_py
 
 DEBUG = os.environ.get("RTPFWD_DEBUG") == "1"
 SANITIZE = os.environ.get("RTPFWD_SANITIZE") == "1"
+CORES = os.cpu_count() or 1
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 WEB_EXPORT = Path("web/out")
 
@@ -39,9 +42,20 @@ def compile_flags() -> list[str]:
     return ["-O0", "-g"] if DEBUG else ["-O3", "-fno-strict-aliasing"]
 
 
-def extensions() -> list[Extension]:
-    """One extension per .pyx, named by its path."""
-    found = sorted(path for root in ("rtpfwd", "bench") for path in Path(root).rglob("*.pyx"))
+# A module of Python stays one: its integers divide and its indices count as Python's do.
+PYTHON_DIRECTIVES = {
+    **DIRECTIVES,
+    "annotation_typing": False,
+    "auto_pickle": False,
+    "boundscheck": True,
+    "cdivision": False,
+    "embedsignature": False,
+    "wraparound": True,
+}
+
+
+def extensions(sources: Iterable[Path]) -> list[Extension]:
+    """One for each, named by its path."""
     return [
         Extension(
             ".".join(path.with_suffix("").parts),
@@ -50,7 +64,20 @@ def extensions() -> list[Extension]:
             extra_compile_args=compile_flags(),
             extra_link_args=SANITIZERS if SANITIZE else [],
         )
-        for path in found
+        for path in sorted(sources)
+    ]
+
+
+def compiled() -> list[Extension]:
+    """All of them, as C."""
+    planes = [path for root in ("rtpfwd", "bench") for path in Path(root).rglob("*.pyx")]
+    typed = [path.with_suffix(".py") for path in Path("server").rglob("*.pxd")]
+    return [
+        extension
+        for sources, directives in ((planes, DIRECTIVES), (typed, PYTHON_DIRECTIVES))
+        for extension in cythonize(
+            extensions(sources), compiler_directives=directives, build_dir="build/cython", nthreads=CORES, quiet=True
+        )
     ]
 
 
@@ -67,11 +94,8 @@ class BuildWithWebClient(build_py):
 
 
 if __name__ == "__main__":
-    cores = os.cpu_count() or 1
     setup(
-        ext_modules=cythonize(
-            extensions(), compiler_directives=DIRECTIVES, build_dir="build/cython", nthreads=cores, quiet=True
-        ),
-        options={"build_ext": {"parallel": cores}},
+        ext_modules=compiled(),
+        options={"build_ext": {"parallel": CORES}},
         cmdclass={"build_py": BuildWithWebClient},
     )

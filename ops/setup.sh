@@ -111,15 +111,17 @@ ready_packages() {
 }
 
 ready_plane() {
-    sources=$(find rtpfwd bench -name '*.pyx' -o -name '*.pxd' -o -name '*.[ch]' | sort)
+    typed=$(find server -name '*.pxd' | sort)
+    sources="$(find rtpfwd bench -name '*.pyx' -o -name '*.pxd' -o -name '*.[ch]' | sort)
+        $typed $(printf '%s\n' "$typed" | sed 's/pxd$/py/')"
     # shellcheck disable=SC2086
     plane_hash="$(hash_of setup.py pyproject.toml $sources)-${RTPFWD_DEBUG:-0}"
     fresh plane "$plane_hash" && return 0
     if [ -f "$stamps/plane" ] && [ "$(sed 's/.*-//' "$stamps/plane")" != "${RTPFWD_DEBUG:-0}" ]; then
-        find rtpfwd bench -name '*.so' -delete
+        find rtpfwd bench server -name '*.so' -delete
         rm -rf build
     fi
-    quietly "compiling the forwarding plane" \
+    quietly "compiling the forwarding plane and the simulator" \
         .venv/bin/python -m pip install --disable-pip-version-check --quiet --no-build-isolation --no-deps --editable .
     stamp plane "$plane_hash"
 }

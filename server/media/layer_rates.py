@@ -67,6 +67,7 @@ class RateBook:
         self._absent: set[int] = set()  # encodings that were asked for and did not come
         self._measured_at: int | None = None
         self._offered: tuple[LayerOption, ...] = ()
+        self._moved = True  # since `offered` looked
         self.version = 0  # of what `offered` answers
 
     @property
@@ -87,6 +88,7 @@ class RateBook:
 
     def want(self, wanted: Sequence[bool], now: int) -> None:
         """What the sender is asked for from now on, by encoding."""
+        self._moved = True
         for index, each in enumerate(wanted):
             if not each:
                 self._wanted_since[index] = None
@@ -104,6 +106,7 @@ class RateBook:
 
     def measure(self, rates: Iterable[LayerRate], now: int) -> None:
         """What the plane hears now. Layers that the payload doesn't name count as the lowest."""
+        self._moved = True
         elapsed = now - self._measured_at if self._measured_at is not None else 0
         rise, fall = (1 - math.exp(-elapsed / tau) for tau in (RISE_NS, FALL_NS))
         self._measured_at = now
@@ -147,7 +150,10 @@ class RateBook:
 
     def offered(self) -> tuple[LayerOption, ...]:
         """The options, the same ones until something about them has changed that matters: a layer that came or went, or
-        a rate that moved by more than a twelfth."""
+        a rate that moved by more than a twelfth. Only the first viewer that asks after a measurement costs much."""
+        if not self._moved:
+            return self._offered
+        self._moved = False
         options = self.options()
         same = [option[:2] for option in options] == [option[:2] for option in self._offered]
         if not same or any(

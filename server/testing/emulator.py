@@ -164,7 +164,7 @@ def open_tun(namespace: str) -> int:
     return device
 
 
-def carry(devices: tuple[int, int], links: tuple[Link[bytes], Link[bytes]], *, blocks_udp: bool) -> None:
+def carry(devices: tuple[int, int], links: tuple[Link, Link], *, blocks_udp: bool) -> None:
     """Move packets until SIGTERM. links[0] leads from devices[0] to devices[1], links[1] back."""
     stopping: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _frame: stopping.append(number))
@@ -188,7 +188,7 @@ def carry(devices: tuple[int, int], links: tuple[Link[bytes], Link[bytes]], *, b
 class Orders:
     """What the parent asks for, a JSON line each. `source` is the file descriptor that they come from."""
 
-    def __init__(self, links: tuple[Link[bytes], Link[bytes]]) -> None:
+    def __init__(self, links: tuple[Link, Link]) -> None:
         self.source = sys.stdin.fileno()
         self._links = links
         self._unread = b""
@@ -207,12 +207,12 @@ class Orders:
         return bool(received)
 
 
-def counters(links: tuple[Link[bytes], Link[bytes]]) -> dict[str, dict[str, int]]:
+def counters(links: tuple[Link, Link]) -> dict[str, dict[str, int]]:
     """By direction."""
     return {"a_to_b": asdict(links[0].counters), "b_to_a": asdict(links[1].counters)}
 
 
-def _take(device: int, link: Link[bytes], *, blocks_udp: bool) -> None:
+def _take(device: int, link: Link, *, blocks_udp: bool) -> None:
     for _ in range(64):
         try:
             packet = os.read(device, MTU + 64)
@@ -223,7 +223,7 @@ def _take(device: int, link: Link[bytes], *, blocks_udp: bool) -> None:
         link.send(packet, len(packet), time.monotonic_ns())
 
 
-def _give(device: int, link: Link[bytes]) -> None:
+def _give(device: int, link: Link) -> None:
     now = time.monotonic_ns()
     while (packet := link.poll(now)) is not None:
         try:
@@ -235,7 +235,7 @@ def _give(device: int, link: Link[bytes]) -> None:
 def _main(arguments: dict[str, Any]) -> None:
     first, second = (open_tun(namespace) for namespace in arguments["namespaces"])
     links = [
-        Link[bytes](LinkConfig(**config), seed=arguments["seed"] * 2 + index)
+        Link(LinkConfig(**config), seed=arguments["seed"] * 2 + index)
         for index, config in enumerate(arguments["links"])
     ]
     print("ready", flush=True)

@@ -6,23 +6,23 @@ and the same calls give the same fate to every packet, so a failing scenario rep
 Losses are independent (`loss`) or come in bursts (Gilbert and Elliott's two states). A link can change while packets
 wait in it: `plan` takes what it will be like and when, for instance from `rate_trace`. Several visitors behind one link
 share it by sending packets that say whose they are.
+
+Compiled with the types of netem.pxd.
 """
 
 from __future__ import annotations
 
-import heapq
 import random
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from typing import Any
 
 MS = 1_000_000  # nanoseconds
 SECOND = 1_000_000_000
 NEVER = 1 << 62
 _BITS = 8 * SECOND  # bytes * _BITS // (bit/s) is nanoseconds
-
-T = TypeVar("T")
+_FULL = -1  # in place of a departure: the queue has no room
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class CrossTraffic:
     starts_ns: int = 0  # after the first call that the link gets
 
 
-@dataclass(slots=True)
+@dataclass
 class LinkCounters:
     """Packets, by their fate. sent = delivered + lost + overflowed + in flight - duplicated."""
 
@@ -75,14 +75,24 @@ class LinkCounters:
     crossed: int = 0  # packets of the cross traffic that took their turn
 
 
-class Link(Generic[T]):
+class InFlight:
+    """A packet on its way."""
+
+    def __init__(self, packet: Any, due: int, order: int, departure: int) -> None:
+        self.packet = packet
+        self.due = due
+        self.order = order  # of sending
+        self.departure = departure  # from the rate limit
+
+
+class Link:
     """One direction of a path. `now` is nanoseconds of any clock that does not run backwards."""
 
     def __init__(self, config: LinkConfig, *, seed: int, cross: CrossTraffic | None = None) -> None:
-        self.config = config  # may be replaced at any time; packets on their way keep their fate
         self.counters = LinkCounters()
         self._random = random.Random(seed)
-        self._flight: list[tuple[int, int, T, int]] = []  # (due, order of sending, packet, departure)
+        self._draw = self._random.random
+        self._flight: deque[InFlight] = deque()  # as they will arrive
         self._order = 0
         self._line_free = 0  # when the rate limit has sent everything that waits
         self._last_due = 0
@@ -94,6 +104,28 @@ class Link(Generic[T]):
         self._cross_random = random.Random(seed ^ 0x5EED)
         self._cross_at: int | None = None  # when its next packet comes
         self._cross_off: int = 0  # when it falls silent
+        self.config = config
+
+    @property
+    def config(self) -> LinkConfig:
+        """May be replaced at any time; packets on their way keep their fate."""
+        return self._config
+
+    @config.setter
+    def config(self, config: LinkConfig) -> None:
+        self._config = config
+        # What each packet is held against, without the way through an object.
+        self._rate = config.rate_bps or 0
+        waits = config.queue_bytes * _BITS // (config.rate_bps or 1) if config.queue_ns is None else config.queue_ns
+        self._most_wait = min(waits, NEVER)
+        self._delay = config.delay_ns
+        self._jitter = config.jitter_ns
+        self._loss = config.loss
+        self._reorder = config.reorder
+        self._duplicate = config.duplicate
+        self._burst_enter = config.burst_enter
+        self._burst_leave = config.burst_leave
+        self._burst_loss = config.burst_loss
 
     def plan(self, changes: Iterable[tuple[int, LinkConfig]]) -> None:
         """(when, what it is like from then on), ascending. What waits for the rate limit then goes on at the new rate.
@@ -106,7 +138,7 @@ class Link(Generic[T]):
             self._plan.append((at, config))
         self._look_ahead()
 
-    def send(self, packet: T, size: int, now: int) -> None:
+    def send(self, packet: Any, size: int, now: int) -> None:
         """Hand over a packet of `size` bytes."""
         if self._plan or self._cross is not None:
             self._catch_up(now)
@@ -116,29 +148,32 @@ class Link(Generic[T]):
             self.counters.lost += 1
             return
         departure = self._departure(size, now)
-        if departure is None:
+        if departure == _FULL:
             self.counters.overflowed += 1
             return
         self._launch(packet, departure)
-        if self._random.random() < self.config.duplicate:
+        if self._draw() < self._duplicate:
             self.counters.duplicated += 1
             self._launch(packet, departure)
 
-    def poll(self, now: int) -> T | None:
+    def poll(self, now: int) -> Any:
         """The next packet that has arrived by `now`, in order of arrival; None when there is none."""
-        arrival = self.poll_arrival(now)
-        return arrival[1] if arrival is not None else None
+        arrived = self.take(now)
+        return arrived.packet if arrived is not None else None
 
-    def poll_arrival(self, now: int) -> tuple[int, T] | None:
+    def take(self, now: int) -> InFlight | None:
         """The same with the time at which it arrived, which may be before `now`."""
         if self._plan:
             self._catch_up(now)
-        if not self._flight or self._flight[0][0] > now:
+        if not self._flight:
+            return None
+        first = self._flight[0]
+        if first.due > now:
             return None
         self.counters.delivered += 1
-        due, _, packet, _ = heapq.heappop(self._flight)
+        self._flight.popleft()
         self._look_ahead()
-        return due, packet
+        return first
 
     def next_timeout(self) -> int | None:
         """The same as `soonest`; None in place of NEVER."""
@@ -147,19 +182,17 @@ class Link(Generic[T]):
     def _look_ahead(self) -> None:
         if not self._flight:
             self.soonest = NEVER
-        elif self._plan:
-            self.soonest = min(self._flight[0][0], self._plan[0][0])
-        else:
-            self.soonest = self._flight[0][0]
+            return
+        first = self._flight[0]
+        self.soonest = min(first.due, self._plan[0][0]) if self._plan else first.due
 
     def _loses(self) -> bool:
-        config = self.config
-        drawn = self._random.random()
-        if not config.burst_enter:
-            return drawn < config.loss
-        turned = self._random.random()
-        self._bad = turned >= config.burst_leave if self._bad else turned < config.burst_enter
-        return drawn < (config.burst_loss if self._bad else config.loss)
+        drawn = self._draw()
+        if not self._burst_enter:
+            return drawn < self._loss
+        turned = self._draw()
+        self._bad = turned >= self._burst_leave if self._bad else turned < self._burst_enter
+        return drawn < (self._burst_loss if self._bad else self._loss)
 
     def _catch_up(self, now: int) -> None:
         """What happened to the link since the last call, in order."""
@@ -185,12 +218,13 @@ class Link(Generic[T]):
             waiting = max(0, departure - at)
             return departure - waiting + (0 if after is None else waiting * before // after)
 
-        self._flight = [
-            (departs(left) + due - left, order, packet, departs(left)) for due, order, packet, left in self._flight
-        ]
-        heapq.heapify(self._flight)
+        for each in self._flight:
+            departure = departs(each.departure)
+            each.due += departure - each.departure
+            each.departure = departure
+        self._flight = deque(sorted(self._flight, key=lambda each: (each.due, each.order)))
         self._line_free = departs(self._line_free)
-        self._last_due = max((due for due, *_ in self._flight), default=0)
+        self._last_due = self._flight[-1].due if self._flight else 0
 
     def _next_crossing(self, now: int) -> int:
         """When the cross traffic's next packet comes; after `now` without any."""
@@ -204,7 +238,7 @@ class Link(Generic[T]):
     def _let_cross(self, at: int) -> None:
         cross = self._cross
         assert cross is not None
-        if self._departure(cross.packet_bytes, at) is not None:
+        if self._departure(cross.packet_bytes, at) != _FULL:
             self.counters.crossed += 1
         following = at + cross.packet_bytes * _BITS // cross.rate_bps
         if cross.off_ns and following >= self._cross_off:
@@ -215,34 +249,38 @@ class Link(Generic[T]):
     def _lasts(self, mean: int) -> int:
         return round(self._cross_random.expovariate(1 / mean))
 
-    def _departure(self, size: int, now: int) -> int | None:
-        config = self.config
-        rate = config.rate_bps
-        if rate is None:
+    def _departure(self, size: int, now: int) -> int:
+        """When the rate limit has sent it; _FULL when it has no room."""
+        if not self._rate:
             return now
         start = max(now, self._line_free)
         wait = start - now
         if wait:
-            most = config.queue_ns
-            if wait * rate > config.queue_bytes * _BITS if most is None else wait > most:
-                return None
+            if wait > self._most_wait:
+                return _FULL
             self.counters.waited_ns += wait
-        self._line_free = start + size * _BITS // rate
+        self._line_free = start + size * _BITS // self._rate
         return self._line_free
 
-    def _launch(self, packet: T, departure: int) -> None:
-        config = self.config
-        if config.reorder and self._random.random() < config.reorder:
+    def _launch(self, packet: Any, departure: int) -> None:
+        if self._reorder and self._draw() < self._reorder:
             due = departure
         else:
-            due = departure + config.delay_ns
-            if config.jitter_ns:
-                due += self._random.randrange(config.jitter_ns + 1)
+            due = departure + self._delay
+            if self._jitter:
+                due += self._random.randrange(self._jitter + 1)
             if due < self._last_due:
                 due = self._last_due
             self._last_due = due
         self._order += 1
-        heapq.heappush(self._flight, (due, self._order, packet, departure))
+        launched = InFlight(packet, due, self._order, departure)
+        place = len(self._flight)
+        while place:
+            before = self._flight[place - 1]
+            if before.due <= due:
+                break
+            place -= 1  # it overtakes this one
+        self._flight.insert(place, launched)
         if due < self.soonest:
             self._look_ahead()
 

@@ -59,8 +59,8 @@ class Visitor:
     connection: PeerConnection
     transport: WebRtcTransport
     address: Address
-    up: Link[bytes]
-    down: Link[bytes]
+    up: Link
+    down: Link
 
 
 @dataclass(slots=True)

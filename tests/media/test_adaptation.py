@@ -25,8 +25,9 @@ from server.media.policies import Choice
 from server.media.stats import stats
 from server.policy.layers.fair import Fair
 from server.policy.registry import Registry, Role, UnknownPolicy, standard_registry
+from server.testing.netem import SECOND
 from server.testing.sim.call import Call, Policies
-from server.testing.sim.player import SECOND, VideoPlayer
+from server.testing.sim.player import VideoPlayer
 from server.testing.sim.scenario import parse
 from server.testing.sim.watching import watch
 

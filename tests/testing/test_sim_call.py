@@ -19,7 +19,15 @@ from server.testing.sim.results import figures_of
 
 PROGRAM = """
 import sys
-from server.testing.sim import scenario
+if sys.argv[4] == "interpreted":
+    from importlib.machinery import FileFinder, SourceFileLoader
+    def sources_only(path):
+        if "/server/testing" not in path:
+            raise ImportError
+        return FileFinder(path, (SourceFileLoader, [".py"]))
+    sys.path_hooks.insert(0, sources_only)
+from server.testing.sim import scenario, player
+assert player.__file__.endswith(".py") == (sys.argv[4] == "interpreted")
 from server.testing.sim.call import Call
 from server.testing.sim.results import figures_of, to_json
 call = Call(scenario.load(sys.argv[1]), seed=int(sys.argv[2]))
@@ -28,10 +36,10 @@ sys.stdout.write(to_json(figures_of(call, seed=int(sys.argv[2]))))
 """
 
 
-def json_of(name: str, seed: int, seconds: float, hash_seed: int) -> str:
+def json_of(name: str, seed: int, seconds: float, hash_seed: int, how: str = "compiled") -> str:
     """From a process of its own, with another order of sets."""
     return subprocess.run(
-        [sys.executable, "-c", PROGRAM, name, str(seed), str(seconds)],
+        [sys.executable, "-c", PROGRAM, name, str(seed), str(seconds), how],
         check=True,
         capture_output=True,
         text=True,
@@ -45,6 +53,13 @@ def test_two_processes_write_the_same_bytes_and_another_seed_others():
     first = json_of("network_change", 7, 35, 1)
     assert first == json_of("network_change", 7, 35, 2)
     assert first != json_of("network_change", 8, 35, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "seconds"), [("lte", 45), ("bursty_loss", 10), ("two_behind_one_link", 12)])
+def test_python_and_the_compiler_agree(name: str, seconds: float):
+    """What is compiled counts with integers of C. The same sources, interpreted, write the same bytes."""
+    assert json_of(name, 3, seconds, 1) == json_of(name, 3, seconds, 1, "interpreted")
 
 
 def test_four_people_see_and_hear_each_other_whole():
@@ -62,8 +77,8 @@ def test_four_people_see_and_hear_each_other_whole():
 
 
 def test_a_four_party_call_takes_a_small_part_of_its_time():
-    """Of this process's CPU time, in the best of up to six parts. 20 to 22 times on one machine; 8 to 12 on another,
-    whose host was busy, with code that had not changed: so the bound is 6."""
+    """Of this process's CPU time, in the best of up to six parts. 18 to 36 times on a machine whose host took more or
+    less of it from one minute to the next, with the same code: so the bound is 12."""
     call = Call(scenario.load("four_party"), seed=1)
     call.run(3)
     speeds = [0.0]
@@ -71,20 +86,20 @@ def test_a_four_party_call_takes_a_small_part_of_its_time():
         start, begun = call.now, time.process_time()
         call.run(until)
         speeds.append((call.now - start) / SECOND / (time.process_time() - begun))
-        if speeds[-1] > 10:
+        if speeds[-1] > 20:
             break
-    assert max(speeds) > 6, speeds
+    assert max(speeds) > 12, speeds
 
 
 def test_a_four_party_call_takes_so_many_python_calls():
-    """What its speed hangs on, and the same on every machine: 218,000 for each simulated second."""
+    """What its speed hangs on, and the same on every machine: 22,000 for each simulated second."""
     call = Call(scenario.load("four_party"), seed=1)
     call.run(3)
     profile = cProfile.Profile()
     start = call.now
     profile.runcall(call.run, 6)
     made = sum(entry.callcount for entry in profile.getstats())
-    assert made / ((call.now - start) / SECOND) < 240_000
+    assert made / ((call.now - start) / SECOND) < 26_000
 
 
 def test_a_small_tile_is_sent_a_small_picture():

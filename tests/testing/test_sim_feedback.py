@@ -35,9 +35,9 @@ def test_every_arrival_is_read_as_it_was_written(seed: int, gaps: int, count: in
     assert [short for short, _ in read] == [number & 0xFFFF for number, _ in arrivals]
     for (_, arrived), (_, stated) in zip(read, arrivals, strict=True):
         assert stated is not None
-        expected = stated % (feedback._REFERENCE << 24)
-        if expected >= feedback._REFERENCE << 23:
-            expected -= feedback._REFERENCE << 24
+        expected = stated % (256 * feedback.TICK << 24)
+        if expected >= 256 * feedback.TICK << 23:
+            expected -= 256 * feedback.TICK << 24
         assert -feedback.TICK < arrived - expected <= 0
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 
+from server.testing.netem import MS, SECOND
 from server.testing.rtp import RtpPacket, nacked, parse_rtcp
-from server.testing.sim.player import MS, SECOND, VideoPlayer
+from server.testing.sim.player import VideoPlayer
 from server.testing.sim.sources import CAMERA, Encoder, SendStream
 from server.testing.sim.watching import Shown, watch
 
@@ -15,7 +16,7 @@ PERIOD = 40 * MS
 def stream_of(frames: int, *, keyframes: tuple[int, ...] = (0,), seed: int = 1) -> list[list[RtpPacket]]:
     """The packets of each frame of a 360p encoding."""
     rng = random.Random(seed)
-    stream = SendStream(rng, ssrc=10, payload_type=96, mid="0", rid="m", rtx_ssrc=11, rtx_payload_type=97, video=True)
+    stream = SendStream(rng, ssrc=10, payload_type=96, mid="0", rid="m", rtx_ssrc=11, rtx_payload_type=97)
     encoder = Encoder(CAMERA[1], stream, rng, fps=25, slides=False)
     encoder.allow(400_000)
     made = []

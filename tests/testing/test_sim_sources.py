@@ -10,9 +10,7 @@ from server.testing.stamps import read_stamp
 
 
 def stream(rng: random.Random, *, video: bool = True) -> SendStream:
-    return SendStream(
-        rng, ssrc=10, payload_type=96, mid="0", rid="l", rtx_ssrc=11 if video else 0, rtx_payload_type=97, video=video
-    )
+    return SendStream(rng, ssrc=10, payload_type=96, mid="0", rid="l", rtx_ssrc=11 if video else 0, rtx_payload_type=97)
 
 
 def camera(encodings: tuple[Encoding, ...], *, screen: bool = False, seed: int = 1) -> Camera:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from server.policy.protocols import Allocation, AllocationRequest, LayerOption, Wish
 
@@ -48,15 +49,23 @@ class Ladder:
 
 def ladder(wish: Wish) -> Ladder:
     """Sort out what is not worth sending. Moving pictures go for frame rate first, screens for detail."""
-    options, limit = list(wish.options), "fits"
-    if wish.preferred is not None:
-        options, limit = _narrow(options, limit, "preferred", _not_above(wish.preferred))
-    if wish.tile_width:
-        options, limit = _narrow(options, limit, "tile", _worth_its_width(options, wish.tile_width))
-    if wish.hidden:
-        options, limit = [min(options, key=lambda option: option.bps)], "hidden"
-    steps = _rising(_by_worth(options, wish.screen))
+    steps, limit = _steps(wish.options, wish.preferred, wish.tile_width, wish.hidden, wish.screen)
     return Ladder(wish, steps, limit, _level_of(wish.target, steps))
+
+
+@lru_cache(maxsize=256)
+def _steps(
+    offered: tuple[LayerOption, ...], preferred: tuple[int, int] | None, tile_width: int, hidden: bool, screen: bool
+) -> tuple[tuple[LayerOption, ...], str]:
+    """Remembered: one turn of a viewer asks for each three times, and those who are shown the same share it."""
+    options, limit = list(offered), "fits"
+    if preferred is not None:
+        options, limit = _narrow(options, limit, "preferred", _not_above(preferred))
+    if tile_width:
+        options, limit = _narrow(options, limit, "tile", _worth_its_width(options, tile_width))
+    if hidden:
+        options, limit = [min(options, key=lambda option: option.bps)], "hidden"
+    return _rising(_by_worth(options, screen)), limit
 
 
 def _narrow(

@@ -43,6 +43,12 @@ def score(active: int, parts: int, rate: float) -> float:
     return max(likelihood, LEAST_SCORE)
 
 
+# By the number of active parts: there are few, and each voice asks for three at every frame.
+_NOW_SCORES = [score(active, NOW_PARTS, NOW_RATE) for active in range(NOW_PARTS + 1)]
+_WORD_SCORES = [score(active, WORD_PARTS, WORD_RATE) for active in range(WORD_PARTS + 1)]
+_SENTENCE_SCORES = [score(active, SENTENCE_PARTS, SENTENCE_RATE) for active in range(SENTENCE_PARTS + 1)]
+
+
 @dataclass(slots=True)
 class _Voice:
     """One producer."""
@@ -53,6 +59,7 @@ class _Voice:
     frames: list[bool] = field(default_factory=list)  # of the word that is not complete
     word: deque[bool] = field(default_factory=lambda: deque([False] * WORD_PARTS, WORD_PARTS))
     words: deque[bool] = field(default_factory=lambda: deque([False] * SENTENCE_PARTS, SENTENCE_PARTS))
+    active_words: int = 0  # of `words`
     spoke: int | None = None  # when a sentence was last under way
 
     def hear(self, level: int | None) -> None:
@@ -62,22 +69,20 @@ class _Voice:
             self.noise = min(loudness, self.noise + NOISE_RISE, HIGHEST_NOISE)
         self.loudness += LOUDNESS_SHARE * (loudness - self.loudness)
         self.now = max(0, min(NOW_PARTS, int((loudness - self.noise - MARGIN_DB) / PART_DB)))
-        self.word.append(self.now >= NOW_ACTIVE)
-        self.frames.append(self.now >= NOW_ACTIVE)
+        active = self.now >= NOW_ACTIVE
+        self.word.append(active)
+        self.frames.append(active)
         if len(self.frames) == WORD_PARTS:
             self.words.append(sum(self.frames) >= WORD_ACTIVE)
+            self.active_words = sum(self.words)
             self.frames.clear()
 
     def scores(self) -> tuple[float, float, float]:
-        return (
-            score(self.now, NOW_PARTS, NOW_RATE),
-            score(sum(self.word), WORD_PARTS, WORD_RATE),
-            score(sum(self.words), SENTENCE_PARTS, SENTENCE_RATE),
-        )
+        return _NOW_SCORES[self.now], _WORD_SCORES[sum(self.word)], _SENTENCE_SCORES[self.active_words]
 
     @property
     def speaks(self) -> bool:
-        return sum(self.words) >= SENTENCE_ACTIVE
+        return self.active_words >= SENTENCE_ACTIVE
 
 
 class Dominant:
@@ -116,12 +121,15 @@ class Dominant:
         return min(frames, LONGEST_GAP_FRAMES)
 
     def _decide(self) -> None:
+        rivals = [
+            (producer, voice) for producer, voice in self._voices.items() if voice.speaks and producer != self._dominant
+        ]
+        if not rivals:
+            return
         speaker = self._voices.get(self._dominant or "")
         held = speaker.scores() if speaker is not None else (LEAST_SCORE,) * 3
         best, ahead = None, -math.inf
-        for producer, voice in self._voices.items():
-            if producer == self._dominant or not voice.speaks:
-                continue
+        for producer, voice in rivals:
             now, word, sentence = (math.log(new / old) for new, old in zip(voice.scores(), held, strict=True))
             if now > NOW_LEAD and word > WORD_LEAD and sentence > SENTENCE_LEAD and word > ahead:
                 best, ahead = producer, word

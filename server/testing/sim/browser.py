@@ -1,7 +1,7 @@
 """One simulated browser: ICE checks, cameras and microphones behind a pacer, players, and the feedback of both sides.
 
 There is no DTLS and no SRTP here (see node.py): a packet is in the clear, so nothing hangs on the system's randomness.
-Everything random comes from the seed. Times are nanoseconds of the simulation.
+Everything random comes from the seed. Times are nanoseconds of the simulation. Compiled with the types of browser.pxd.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ from collections import deque
 
 from server.rtc import stun
 from server.rtc.address import Address
-from server.testing import rtp
+from server.testing import netem, rtp
+from server.testing.netem import MS, SECOND
 from server.testing.rtp import RtpPacket
 from server.testing.sim import feedback
-from server.testing.sim.player import MS, SECOND, AudioPlayer, VideoPlayer
+from server.testing.sim.player import AudioPlayer, Receiver, VideoPlayer, number_in, unwrap
 from server.testing.sim.rate_control import DelayAimd
 from server.testing.sim.sources import Camera, Microphone, Outgoing, SendStream
 
-_HEAD = struct.Struct("!BBHII")
+_MS, _SECOND, _NEVER = MS, SECOND, netem.NEVER  # which browser.pxd makes integers of C
 _NUMBER = struct.Struct("!H")
 OVERHEAD = 28  # bytes of IPv4 and UDP headers around each datagram
 TRANSPORT_CC_ID, PLAYOUT_DELAY_ID = 5, 11  # as the router numbers them
@@ -41,9 +42,9 @@ class Browser:
         self.output: list[bytes] = []
         self.cameras: list[Camera] = []
         self.microphones: list[Microphone] = []
-        self.players: dict[int, VideoPlayer | AudioPlayer] = {}  # by SSRC
+        self.players: dict[int, Receiver] = {}  # by SSRC
         self.rtt_ns = _FIRST_RTT
-        self.connected_at: int | None = None
+        self.connected = False
         self.unclaimed = 0  # packets of no stream that we know: probes, mostly
         self.received_bytes = 0  # with IP and UDP headers
         self.control = DelayAimd(start_bps=300_000, max_bps=max_bps)
@@ -51,10 +52,11 @@ class Browser:
         self._fragment, self._password = f"sim{self.own_ssrc:x}", "p" * 24
         self._remote = ("", "")
         self._tie_breaker = rng.getrandbits(64)
-        self._check_at: int | None = None
+        self._check_at = _NEVER
         self._checks: dict[bytes, int] = {}
         self._streams: dict[int, SendStream] = {}
         self._repairs: dict[int, VideoPlayer] = {}  # by RTX SSRC
+        self._watched: list[VideoPlayer] = []
         self._paced: deque[Outgoing] = deque()
         self._pace_at = 0
         self._number = rng.randrange(65536)  # transport-wide, of the next packet, unwrapped
@@ -63,10 +65,10 @@ class Browser:
         self._arrived_bytes = 0
         self._newest = 0
         self._told = 0  # every number below it has been reported
-        self._feedback_at: int | None = None
+        self._feedback_at = _NEVER
         self._feedback_since = 0
         self._feedbacks = 0
-        self._report_at: int | None = None
+        self._report_at = _NEVER
 
     # ---- what it does ----
 
@@ -77,7 +79,7 @@ class Browser:
 
     def move(self, now: int) -> None:
         """The network has changed: check at once."""
-        self.connected_at = None
+        self.connected = False
         self._check_at = now
 
     def add_stream(self, stream: SendStream) -> None:
@@ -89,6 +91,7 @@ class Browser:
         self.players[player.ssrc] = player
         if rtx_ssrc is not None and isinstance(player, VideoPlayer):
             self._repairs[rtx_ssrc] = player
+            self._watched.append(player)
 
     # ---- the verbs ----
 
@@ -106,34 +109,25 @@ class Browser:
 
     def next_timeout(self) -> int:
         """The soonest of everything; far away when there is nothing."""
-        soonest = 1 << 62
-        if self._check_at is not None:
-            soonest = self._check_at
-        if self.connected_at is None:
+        soonest = self._check_at
+        if not self.connected:
             return soonest
         for camera in self.cameras:
-            if camera.next_frame < soonest:
-                soonest = camera.next_frame
+            soonest = min(soonest, camera.next_frame)
         for microphone in self.microphones:
-            if microphone.next_frame < soonest:
-                soonest = microphone.next_frame
-        if self._paced and self._pace_at < soonest:
-            soonest = self._pace_at
-        if self._feedback_at is not None and self._feedback_at < soonest:
-            soonest = self._feedback_at
-        if self._report_at is not None and self._report_at < soonest:
-            soonest = self._report_at
-        for player in self._repairs.values():
-            due = player.next_timeout()
-            if due < soonest:
-                soonest = due
+            soonest = min(soonest, microphone.next_frame)
+        if self._paced:
+            soonest = min(soonest, self._pace_at)
+        soonest = min(soonest, self._feedback_at, self._report_at)
+        for player in self._watched:
+            soonest = min(soonest, player.next_timeout())
         return soonest
 
     def handle_timeout(self, now: int) -> None:
         """Whatever is due."""
-        if self._check_at is not None and self._check_at <= now:
+        if self._check_at <= now:
             self._check(now)
-        if self.connected_at is None:
+        if not self.connected:
             return
         for microphone in self.microphones:
             if microphone.next_frame <= now:
@@ -145,14 +139,14 @@ class Browser:
                     self._pace_at = now
                 self._paced.extend(camera.frames(now))
         self._pace(now)
-        for player in self._repairs.values():
+        for player in self._watched:
             if player.next_timeout() <= now:
                 player.handle_timeout(now)
                 while player.output:
                     self.output.append(player.output.popleft())
-        if self._feedback_at is not None and self._feedback_at <= now:
+        if self._feedback_at <= now:
             self._send_feedback(now)
-        if self._report_at is not None and self._report_at <= now:
+        if self._report_at <= now:
             self._report(now)
 
     # ---- ICE ----
@@ -170,7 +164,7 @@ class Browser:
                 transaction_id=transaction,
             )
         )
-        self._check_at = now + (200 * MS if self.connected_at is None else _CONSENT)
+        self._check_at = now + (_CONSENT if self.connected else 200 * MS)
 
     def _receive_stun(self, data: bytes, now: int) -> None:
         message = stun.parse_untrusted(data)
@@ -178,10 +172,10 @@ class Browser:
         if asked is None or not message.check_integrity(self._remote[1]):
             return
         self.rtt_ns = now - asked
-        for player in self._repairs.values():
+        for player in self._watched:
             player.rtt_ns = self.rtt_ns
-        if self.connected_at is None:
-            self.connected_at = now
+        if not self.connected:
+            self.connected = True
             self._check_at = now + _CONSENT
             self._report_at = now + SECOND
             for camera in self.cameras:
@@ -197,12 +191,12 @@ class Browser:
         while self._paced and self._pace_at <= now:
             packet = self._paced.popleft()
             self._send(packet, now)
-            self._pace_at += (packet.size + OVERHEAD) * 8 * SECOND // rate
+            self._pace_at += (packet.size + OVERHEAD) * 8 * _SECOND // rate
 
     def _send(self, packet: Outgoing, now: int) -> None:
         number = self._number
         self._number = number + 1
-        data = packet.head + _NUMBER.pack(number & 0xFFFF) + packet.tail
+        data = b"".join((packet.head, _NUMBER.pack(number & 0xFFFF), packet.tail))
         self._sent[number] = (now, len(data) + OVERHEAD)
         self._sent.pop(number - _FORGOTTEN, None)
         self.output.append(data)
@@ -251,7 +245,8 @@ class Browser:
     # ---- receiving ----
 
     def _receive_rtp(self, data: bytes, at: int) -> None:
-        first, kind, seq, timestamp, ssrc = _HEAD.unpack_from(data)
+        first, kind, seq = data[0], data[1], data[2] << 8 | data[3]
+        timestamp, ssrc = number_in(data, 4, 8), number_in(data, 8, 12)
         start, end = 12, len(data)
         if first & 0x10:
             words = data[14] << 8 | data[15]
@@ -290,9 +285,9 @@ class Browser:
             player.least_delay_ns = steps * 10 * MS
 
     def _arrived(self, short: int, size: int, at: int) -> None:
-        number = self._newest + ((short - self._newest + 0x8000) & 0xFFFF) - 0x8000 if self._feedbacks else short
-        if self._feedback_at is None:
-            self._feedback_at, self._feedback_since = at + 50 * MS, at
+        number = unwrap(short, self._newest, 1 << 16) if self._feedbacks else short
+        if self._feedback_at == _NEVER:
+            self._feedback_at, self._feedback_since = at + 50 * _MS, at
             if not self._feedbacks:
                 self._newest = self._told = number
                 self._feedbacks = 1
@@ -313,7 +308,7 @@ class Browser:
         pause = min(250 * MS, max(50 * MS, _FEEDBACK_BITS * SECOND * 20 // max(1, rate)))
         self._arrivals.clear()
         self._arrived_bytes = 0
-        self._feedback_at = now + pause if arrivals else None
+        self._feedback_at = now + pause if arrivals else _NEVER
         self._feedback_since = now
 
     def _whole(self, arrivals: list[tuple[int, int]]) -> list[tuple[int, int | None]]:

@@ -2,7 +2,7 @@
 
 The clock moves from one millisecond in which something is due to the next; what a link does is exact within, so delays
 and arrival times are not rounded. All randomness comes from the seed, and nothing hangs on the clock or on the order of
-a set: the same scenario and seed give the same packets, bit by bit.
+a set: the same scenario and seed give the same packets, bit by bit. Compiled with the types of call.pxd.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from server.media.adaptation_settings import AdaptationSettings
 from server.media.events import MediaEvent, ProducerEncodingsWanted
 from server.policy.registry import DEFAULTS, Registry, Role, standard_registry
 from server.rtc.address import Address
+from server.testing import netem
 from server.testing.netem import MS, SECOND, Link, LinkConfig, rate_trace
 from server.testing.sim.browser import OVERHEAD, Browser
-from server.testing.sim.cast import Parcel, Publication, Sample, View, Visitor
+from server.testing.sim.cast import Publication, Sample, View, Visitor
 from server.testing.sim.node import Node
 from server.testing.sim.offers import audio_parameters, new_stream, video_parameters
 from server.testing.sim.player import AudioPlayer, VideoPlayer
@@ -29,6 +30,7 @@ from server.testing.sim.sources import CAMERA, SCREEN, Camera, Encoder, Micropho
 SERVER = Address("udp", "192.0.2.1", 40000)
 BEGINNING = 1000 * SECOND  # a clock that has run for a while, as real ones have
 SAMPLE = SECOND // 2
+_NEVER = netem.NEVER  # which call.pxd makes an integer of C
 _TURNS = 3  # how often a node's turn may call for another at the same instant
 _MOST_UPLINK = 6_000_000  # bit/s that a browser ever believes in
 
@@ -75,6 +77,7 @@ class Call:
         self._by_address: dict[Address, Visitor] = {}
         self._agenda = self._make_agenda()
         self._sample_at = BEGINNING + SAMPLE
+        self._core_due = 0  # when the node's core wants its turn; 0: it was touched since
 
     def run(self, duration_s: float | None = None, progress: Callable[[float], None] = lambda _: None) -> None:
         """To the end. `progress` is told of each simulated second."""
@@ -111,29 +114,33 @@ class Call:
         return [(BEGINNING + round(at * SECOND), action) for at, _, action in ordered]
 
     def _next_timeout(self) -> int:
-        soonest = self._sample_at
-        if self._agenda and self._agenda[-1][0] < soonest:
-            soonest = self._agenda[-1][0]
-        for due in (self.node.core.next_timeout(), self.node.plane.next_timeout()):
-            if due is not None and due < soonest:
-                soonest = due
+        soonest = min(self._sample_at, self._core_timeout(), self._plane_timeout())
+        if self._agenda:
+            soonest = min(soonest, self._agenda[-1][0])
         for link in self._links:
-            if link.soonest < soonest:
-                soonest = link.soonest
+            soonest = min(soonest, link.soonest)
         for visitor in self.visitors.values():
             if not visitor.due:
                 visitor.due = visitor.browser.next_timeout()
-            if visitor.due < soonest:
-                soonest = visitor.due
-            if visitor.up.soonest < soonest:
-                soonest = visitor.up.soonest
+            soonest = min(soonest, visitor.due, visitor.up.soonest)
         return soonest
+
+    def _core_timeout(self) -> int:
+        if not self._core_due:
+            due = self.node.core.next_timeout()
+            self._core_due = _NEVER if due is None else due
+        return self._core_due
+
+    def _plane_timeout(self) -> int:
+        due = self.node.plane.next_timeout()
+        return _NEVER if due is None else due
 
     def _turn(self) -> None:
         """Everything that is due by now."""
         now = self.now
         while self._agenda and self._agenda[-1][0] <= now:
             self._agenda.pop()[1]()
+            self._core_due = 0
         self._carry(now)
         for visitor in self.visitors.values():
             if visitor.due > now:
@@ -147,11 +154,10 @@ class Call:
                 browser.output.clear()
         core, plane = self.node.core, self.node.plane
         for _ in range(_TURNS):
-            due = core.next_timeout()
-            if due is not None and due <= now:
+            if self._core_timeout() <= now:
                 core.handle_timeout(now)
-            due = plane.next_timeout()
-            if due is not None and due <= now:
+                self._core_due = 0
+            if self._plane_timeout() <= now:
                 plane.handle_timeout(now)
             if not self._drain(now):
                 break
@@ -167,16 +173,16 @@ class Call:
             up = visitor.up
             if up.soonest > now:
                 continue
-            while (arrival := up.poll_arrival(now)) is not None:
-                batch.append((0, visitor.address, arrival[1][1]))
+            while (arrived := up.take(now)) is not None:
+                batch.append((0, visitor.address, arrived.packet[1]))
         if batch:
             self.node.plane.ingest(batch, now)
         for link in self._links:
             if link.soonest > now:
                 continue
-            while (arrival := link.poll_arrival(now)) is not None:
-                at, (visitor, data) = arrival
-                visitor.browser.receive(data, at)
+            while (arrived := link.take(now)) is not None:
+                visitor, data = arrived.packet
+                visitor.browser.receive(data, arrived.due)
                 visitor.due = 0
 
     def _drain(self, now: int) -> bool:
@@ -189,6 +195,8 @@ class Call:
         while (event := plane.poll_event()) is not None:
             core.plane_event(0, event)
             again = True
+        if again:
+            self._core_due = 0
         while (answer := core.poll_transmit()) is not None:
             self._send_down(answer[2], answer[3], now)
         while (output := plane.poll_transmit()) is not None:
@@ -307,9 +315,9 @@ class Call:
 
     # ---- links ----
 
-    def _link(self, spec: LinkSpec, changes: list[Change], *, upwards: bool = False) -> Link[Parcel]:
+    def _link(self, spec: LinkSpec, changes: list[Change], *, upwards: bool = False) -> Link:
         config = spec.config()
-        link: Link[Parcel] = Link(config, seed=self._rng.getrandbits(64), cross=spec.cross_traffic())
+        link = Link(config, seed=self._rng.getrandbits(64), cross=spec.cross_traffic())
         planned = list(self._traced(spec, config))
         for change in sorted(changes, key=lambda change: change.at_s):
             stated = change.up if upwards else change.down

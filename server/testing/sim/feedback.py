@@ -1,7 +1,8 @@
 """RTCP as a browser writes and reads it: transport-wide feedback, REMB, receiver reports with real loss.
 
 draft-holmer-rmcat-transport-wide-cc-extensions-01 section 3.1, draft-alvestrand-rmcat-remb-03 section 2.2, RFC 3550
-section 6.4. Written apart from the plane's, so that each finds the other's mistakes.
+section 6.4. Written apart from the plane's, so that each finds the other's mistakes. Compiled with the types of
+feedback.pxd.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Sequence
 from server.testing import rtp
 
 TICK = 250_000  # nanoseconds: one unit of a receive delta
-_REFERENCE = 256 * TICK  # 64 ms: one unit of the reference time
+_TICK, _REFERENCE = TICK, 256 * TICK  # 64 ms: one unit of the reference time
 _MISSING, _SMALL, _LARGE = 0, 1, 2
 _RUN, _VECTOR = 8191, 7  # the most that a run-length chunk and a vector of two-bit symbols can say
 TRANSPORT_FEEDBACK = 15  # the format of an RTPFB
@@ -48,7 +49,7 @@ def _one_message(own_ssrc: int, ssrc: int, count: int, arrivals: Sequence[tuple[
             symbols.extend([_MISSING] * (number - base + 1 - len(symbols)))
             taken += 1
             continue
-        delta = arrived // TICK - clock
+        delta = arrived // _TICK - clock
         if not -0x8000 <= delta <= 0x7FFF or number - base > 0x7FFF:
             break
         symbols.extend([_MISSING] * (number - base - len(symbols)))
@@ -126,7 +127,7 @@ def _read_transport_feedback(body: bytes) -> list[tuple[int, int | None]]:
             at += 2
         else:
             raise ValueError("a reserved status symbol")
-        clock += delta * TICK
+        clock += delta * _TICK
         results.append((number, clock))
     return results
 

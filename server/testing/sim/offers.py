@@ -38,7 +38,6 @@ def new_stream(rng: random.Random, *, mid: str, rid: str, video: bool) -> SendSt
         rid=rid,
         rtx_ssrc=ssrc + 1 if video else 0,
         rtx_payload_type=_RTX_TYPE,
-        video=video,
     )
 
 

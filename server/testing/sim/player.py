@@ -3,64 +3,70 @@
 A frame is decodable when it is complete and what it builds on was decoded, told by picture id, TL0PICIDX, temporal id
 and the layer sync bit (RFC 7741 section 4.2). It is shown when its playout time has come, or at once when that has
 passed. Asked to keep frames back (the playout-delay extension), it lets none overtake one that may be repaired in that
-time.
+time. Compiled with the types of player.pxd.
 """
 
 from __future__ import annotations
 
-import struct
 from collections import deque
-from dataclasses import dataclass, field
 
-from server.testing import rtp
+from server.testing import netem, rtp
+from server.testing.netem import MS, SECOND
 from server.testing.sim.feedback import report_block
 from server.testing.sim.watching import Shown
+from server.testing.stamps import STAMP_BYTES
 
-MS = 1_000_000
-SECOND = 1_000_000_000
-_STAMP = struct.Struct("!IQ")
+_SECOND, _NEVER = SECOND, netem.NEVER  # which player.pxd makes integers of C
+_NONE = -1  # in place of a number of anything that has not come yet
+_LEAST_OF = 10 * SECOND  # what the least transit is the least of
 _TRIES = 10  # NACKs for one packet, as libwebrtc
 _MOST_MISSING = 1000
+_CLOCK_BYTES = 8  # at the end of a stamp: when the packet was made
 _WAIT_FOR_KEYFRAME = 200 * MS  # libwebrtc's two waits before a keyframe is asked for
 _WAIT_FOR_FRAME = 3 * SECOND
-_MOST_DELAY = 500 * MS  # of the jitter buffer
+_LEAST_DELAY, _MOST_DELAY = 10 * MS, 500 * MS  # of the jitter buffer
 
 
-def unwrap(value: int, last: int, bits: int) -> int:
-    """The number nearest to `last` that ends in `value`."""
-    half = 1 << (bits - 1)
-    return last + ((value - last + half) & ((1 << bits) - 1)) - half
+def unwrap(value: int, last: int, span: int) -> int:
+    """The number nearest to `last` that is `value` but for a multiple of `span`, a power of two."""
+    return last + ((value - last + span // 2) & (span - 1)) - span // 2
 
 
-@dataclass(slots=True)
+def number_in(data: bytes, start: int, end: int) -> int:
+    """What data[start:end] says in network order."""
+    value = 0
+    for at in range(start, end):
+        value = value << 8 | data[at]
+    return value
+
+
 class _Frame:
-    timestamp: int
-    first: int | None = None  # unwrapped sequence numbers
-    last: int | None = None
-    packets: int = 0
-    stamp: int = 0  # when it was captured
-    keyframe: bool = False
-    height: int = 0
-    picture: int = 0
-    tl0: int = 0
-    temporal: int | None = None
-    sync: bool = False
+    def __init__(self, timestamp: int) -> None:
+        self.timestamp = timestamp
+        self.first = self.last = _NONE  # unwrapped sequence numbers
+        self.packets = 0
+        self.stamp = 0  # when it was captured
+        self.keyframe = False
+        self.height = 0
+        self.picture = self.tl0 = 0
+        self.temporal = _NONE
+        self.sync = False
 
 
-@dataclass(slots=True)
 class StreamFigures:
     """Of one received stream, video or audio."""
 
-    packets: int = 0  # distinct
-    bytes: int = 0  # of RTP packets as received, retransmissions too
-    duplicates: int = 0
-    missing: int = 0  # sequence numbers that were passed over at first
-    repaired: int = 0  # of those, by RTX
-    nacks: int = 0  # sequence numbers asked for
-    keyframe_requests: int = 0
-    keyframes: int = 0
-    undecodable: int = 0  # complete frames that never could be decoded
-    transit: list[int] = field(default_factory=list)  # ns from stamp to arrival, first transmissions
+    def __init__(self) -> None:
+        self.packets = 0  # distinct
+        self.bytes = 0  # of RTP packets as received, retransmissions too
+        self.duplicates = 0
+        self.missing = 0  # sequence numbers that were passed over at first
+        self.repaired = 0  # of those, by RTX
+        self.nacks = 0  # sequence numbers asked for
+        self.keyframe_requests = 0
+        self.keyframes = 0
+        self.undecodable = 0  # complete frames that never could be decoded
+        self.transit: list[int] = []  # ns from stamp to arrival, first transmissions
 
 
 class Receiver:
@@ -70,13 +76,17 @@ class Receiver:
         self.ssrc = ssrc
         self.clock_rate = clock_rate
         self.figures = StreamFigures()
-        self.highest: int | None = None  # unwrapped
+        self.highest = _NONE  # unwrapped
         self._first = 0
         self._received = 0  # not counting RTX
         self._reported = (0, 0)  # expected and received by the last report
         self._jitter = 0.0  # nanoseconds
-        self._last_transit: int | None = None
+        self._last_transit = _NEVER
         self._sr: tuple[int, int] = (0, 0)  # middle bits of its NTP time; when it came
+
+    def receive(self, seq: int, timestamp: int, marker: int, data: bytes, start: int, end: int, at: int) -> None:
+        """One packet of the stream: its payload is data[start:end]."""
+        raise NotImplementedError
 
     def sender_report(self, ntp: int, now: int) -> None:
         """One came."""
@@ -84,7 +94,7 @@ class Receiver:
 
     def report_block(self, now: int) -> bytes | None:
         """For a receiver report; None before the first packet."""
-        if self.highest is None:
+        if self.highest == _NONE:
             return None
         expected = self.highest - self._first + 1
         due, got = expected - self._reported[0], self._received - self._reported[1]
@@ -102,8 +112,8 @@ class Receiver:
     def _count(self, timestamp: int, at: int) -> None:
         """A packet of the stream itself: RFC 3550 appendix A.8, once a frame's worth is enough."""
         self._received += 1
-        transit = at - timestamp * SECOND // self.clock_rate
-        if self._last_transit is not None and abs(transit - self._last_transit) < SECOND:
+        transit = at - timestamp * _SECOND // self.clock_rate
+        if abs(transit - self._last_transit) < _SECOND:
             self._jitter += (abs(transit - self._last_transit) - self._jitter) / 16
         self._last_transit = transit
 
@@ -114,30 +124,30 @@ class AudioPlayer(Receiver):
     def __init__(self, ssrc: int) -> None:
         super().__init__(ssrc, 48_000)
 
-    def receive(self, seq: int, timestamp: int, _marker: int, data: bytes, start: int, end: int, at: int) -> None:
+    def receive(self, seq: int, timestamp: int, marker: int, data: bytes, start: int, end: int, at: int) -> None:
         """One packet."""
         figures = self.figures
-        if self.highest is None:
+        if self.highest == _NONE:
             self.highest = self._first = seq
         else:
-            number = unwrap(seq, self.highest, 16)
+            number = unwrap(seq, self.highest, 1 << 16)
             if number > self.highest:
                 self.highest = number
         figures.packets += 1
         figures.bytes += len(data)
         self._count(timestamp, at)
-        if end - start >= _STAMP.size:
-            figures.transit.append(at - _STAMP.unpack_from(data, end - _STAMP.size)[1])
+        if end - start >= STAMP_BYTES:
+            figures.transit.append(at - number_in(data, end - _CLOCK_BYTES, end))
 
     @property
     def lost(self) -> int:
         """Packets so far."""
-        return 0 if self.highest is None else max(0, self.highest - self._first + 1 - self.figures.packets)
+        return max(0, self.expected - self.figures.packets)
 
     @property
     def expected(self) -> int:
         """Packets so far, the lost ones too."""
-        return 0 if self.highest is None else self.highest - self._first + 1
+        return 0 if self.highest == _NONE else self.highest - self._first + 1
 
 
 class VideoPlayer(Receiver):
@@ -150,47 +160,42 @@ class VideoPlayer(Receiver):
         self.rtt_ns = rtt_ns
         self.delay_ns = 20 * MS  # of the jitter buffer
         self.least_delay_ns = 0  # that the sender asks for
-        self._held_until: int | None = None  # a whole frame lets an earlier one pass until then
+        self._held_until = _NEVER  # a whole frame lets an earlier one pass until then
         self._own_ssrc = own_ssrc
         self._frames: dict[int, _Frame] = {}  # being received, by timestamp
         self._waiting: dict[int, _Frame] = {}  # complete, by picture
         self._missing: dict[int, tuple[int, int]] = {}  # (ask again at, times asked)
-        self._ask_at: int | None = None
+        self._ask_at = _NEVER
         self._groups: dict[int, int] = {}  # decoded temporal layers, a bit each, by unwrapped TL0PICIDX
         self._picture = self._tl0 = 0  # last ones that were decoded, unwrapped
         self._needs_keyframe = True
         self._keyframe_at = now + _WAIT_FOR_KEYFRAME  # when one is asked for, unless a frame is decoded before
         self._height = 0
-        self._timestamp: int | None = None  # unwrapped, the last
-        self._least: list[int] = []  # the least transit of this and of the last ten seconds
+        self._timestamp = _NEVER  # unwrapped, the last
+        self._least = self._least_before = _NEVER  # transit in this and in the last ten seconds
         self._least_since = 0
 
     def receive(self, seq: int, timestamp: int, marker: int, data: bytes, start: int, end: int, at: int) -> None:
         """One packet of the stream: its payload is data[start:end]."""
         self._count(timestamp, at)
-        self._take(seq, timestamp, marker, data, start, end, at, again=False)
+        self._take(seq, timestamp, marker, data, start, end, at, False)
 
     def receive_again(self, timestamp: int, marker: int, data: bytes, start: int, end: int, at: int) -> None:
         """One of its retransmissions; padding counts for nothing."""
         if end - start > 2:
             seq = data[start] << 8 | data[start + 1]
-            self._take(seq, timestamp, marker, data, start + 2, end, at, again=True)
+            self._take(seq, timestamp, marker, data, start + 2, end, at, True)
 
     def next_timeout(self) -> int:
         """When something is to be asked for."""
-        soonest = self._keyframe_at
-        if self._ask_at is not None and self._ask_at < soonest:
-            soonest = self._ask_at
-        if self._held_until is not None and self._held_until < soonest:
-            soonest = self._held_until
-        return soonest
+        return min(self._keyframe_at, self._ask_at, self._held_until)
 
     def handle_timeout(self, now: int) -> None:
         """NACK, PLI, and frames that waited long enough for others."""
-        if self._held_until is not None and self._held_until <= now:
-            self._held_until = None
+        if self._held_until <= now:
+            self._held_until = _NEVER
             self._decode_followers(now)
-        if self._ask_at is not None and self._ask_at <= now:
+        if self._ask_at <= now:
             self._ask(now)
         if self._keyframe_at <= now:
             self._keyframe_at = now + (_WAIT_FOR_KEYFRAME if self._needs_keyframe else _WAIT_FOR_FRAME)
@@ -209,18 +214,18 @@ class VideoPlayer(Receiver):
         if asked:
             self.figures.nacks += len(asked)
             self.output.append(rtp.nack(self._own_ssrc, self.ssrc, asked))
-        self._ask_at = min((at for at, _ in self._missing.values()), default=None)
+        self._ask_at = min((at for at, _ in self._missing.values()), default=_NEVER)
 
     def _take(
-        self, seq: int, timestamp: int, marker: int, data: bytes, start: int, end: int, at: int, *, again: bool
+        self, seq: int, timestamp: int, marker: int, data: bytes, start: int, end: int, at: int, again: bool
     ) -> None:
         figures = self.figures
         figures.bytes += len(data)
         highest = self.highest
-        if highest is None:
+        if highest == _NONE:
             number = self.highest = self._first = seq
         else:
-            number = unwrap(seq, highest, 16)
+            number = unwrap(seq, highest, 1 << 16)
             if number > highest:
                 if number > highest + 1:
                     self._note_missing(highest + 1, number, at)
@@ -243,11 +248,10 @@ class VideoPlayer(Receiver):
             self._describe(frame, data, start)
         if marker:
             frame.last = number
-        stamp = _STAMP.unpack_from(data, end - 12)[1]
-        frame.stamp = stamp
+        frame.stamp = number_in(data, end - _CLOCK_BYTES, end)
         if not again:
-            figures.transit.append(at - stamp)
-        if frame.last is not None and frame.first is not None and frame.packets == frame.last - frame.first + 1:
+            figures.transit.append(at - frame.stamp)
+        if frame.last != _NONE and frame.first != _NONE and frame.packets == frame.last - frame.first + 1:
             del self._frames[timestamp]
             self._complete(frame, at)
 
@@ -271,13 +275,13 @@ class VideoPlayer(Receiver):
             at += 1
             if flags & 0x80:
                 if data[at] & 0x80:
-                    frame.picture = unwrap((data[at] & 0x7F) << 8 | data[at + 1], self._picture, 15)
+                    frame.picture = unwrap((data[at] & 0x7F) << 8 | data[at + 1], self._picture, 1 << 15)
                     at += 2
                 else:
-                    frame.picture = unwrap(data[at], self._picture, 7)
+                    frame.picture = unwrap(data[at], self._picture, 1 << 7)
                     at += 1
             if flags & 0x40:
-                frame.tl0 = unwrap(data[at], self._tl0, 8)
+                frame.tl0 = unwrap(data[at], self._tl0, 1 << 8)
                 at += 1
             if flags & 0x30:
                 if flags & 0x20:
@@ -298,35 +302,43 @@ class VideoPlayer(Receiver):
 
     def _decode_followers(self, at: int) -> None:
         while self._waiting:
-            follower = next(
-                (self._waiting[p] for p in sorted(self._waiting) if self._decodable(self._waiting[p])), None
-            )
-            if follower is None or self._lets_pass(follower, at):
+            for picture in sorted(self._waiting):
+                follower = self._waiting[picture]
+                if self._decodable(follower):
+                    break
+            else:
+                return
+            if self._lets_pass(follower, at):
                 return
             del self._waiting[follower.picture]
             self._decode(follower, at)
 
     def _lets_pass(self, frame: _Frame, at: int) -> bool:
         """Whether it is kept back, since an earlier packet may still come."""
-        if not self.least_delay_ns or not self._least or frame.first is None:
+        if not self.least_delay_ns or self._least == _NEVER:
             return False
-        due = self._captured(frame) + min(self._least) + self.least_delay_ns
-        if due <= at or not any(number < frame.first for number in self._missing):
+        due = self._captured(frame) + min(self._least, self._least_before) + self.least_delay_ns
+        if due <= at:
             return False
-        self._held_until = due if self._held_until is None else min(due, self._held_until)
-        return True
+        for number in self._missing:
+            if number < frame.first:
+                self._held_until = min(due, self._held_until)
+                return True
+        return False
 
     def _captured(self, frame: _Frame) -> int:
         """Nanoseconds by the sender's clock."""
-        timestamp = frame.timestamp if self._timestamp is None else unwrap(frame.timestamp, self._timestamp, 32)
-        return timestamp * 100_000 // 9
+        return self._unwrapped(frame) * 100_000 // 9
+
+    def _unwrapped(self, frame: _Frame) -> int:
+        return frame.timestamp if self._timestamp == _NEVER else unwrap(frame.timestamp, self._timestamp, 1 << 32)
 
     def _decodable(self, frame: _Frame) -> bool:
         if frame.keyframe:
             return True
         if self._needs_keyframe:
             return False
-        if frame.temporal is None:
+        if frame.temporal == _NONE:
             return frame.picture == self._picture + 1
         if frame.temporal == 0:
             return bool(self._groups.get(frame.tl0 - 1, 0) & 1)
@@ -336,9 +348,9 @@ class VideoPlayer(Receiver):
     def _decode(self, frame: _Frame, at: int) -> None:
         if frame.keyframe:
             self._begin_anew(frame)
-        self._groups[frame.tl0] = self._groups.get(frame.tl0, 0) | 1 << (frame.temporal or 0)
+        self._groups[frame.tl0] = self._groups.get(frame.tl0, 0) | 1 << max(0, frame.temporal)
         self._picture = max(self._picture, frame.picture)
-        if frame.temporal in (None, 0):
+        if frame.temporal <= 0:
             self._tl0 = frame.tl0
             self._groups.pop(frame.tl0 - 4, None)
         self._keyframe_at = at + _WAIT_FOR_FRAME
@@ -354,24 +366,24 @@ class VideoPlayer(Receiver):
         self.figures.undecodable += len(stale)
         for picture in stale:
             del self._waiting[picture]
-        assert frame.first is not None
         for number in [number for number in self._missing if number < frame.first]:
             del self._missing[number]
-        for timestamp in [t for t, other in self._frames.items() if unwrap(t, frame.timestamp, 32) < frame.timestamp]:
+        for timestamp in [t for t in self._frames if unwrap(t, frame.timestamp, 1 << 32) < frame.timestamp]:
             del self._frames[timestamp]
         self._height = frame.height
 
     def _show(self, frame: _Frame, at: int) -> None:
         """The jitter buffer: a delay over the least transit that rises quickly and falls slowly."""
         transit = at - self._captured(frame)
-        self._timestamp = frame.timestamp if self._timestamp is None else unwrap(frame.timestamp, self._timestamp, 32)
-        if not self._least:
-            self._least, self._least_since = [transit, transit], at
-        elif at - self._least_since > 10 * SECOND:
-            self._least, self._least_since = [transit, self._least[0]], at
-        self._least[0] = min(self._least[0], transit)
-        late = transit - min(self._least)
+        self._timestamp = self._unwrapped(frame)
+        if self._least == _NEVER:
+            self._least_before, self._least_since = transit, at
+        elif at - self._least_since > _LEAST_OF:
+            self._least_before, self._least_since = self._least, at
+            self._least = transit
+        self._least = min(self._least, transit)
+        late = transit - min(self._least, self._least_before)
         step = (late - self.delay_ns) // (4 if late > self.delay_ns else 200)
         due = at - late + max(self.delay_ns, self.least_delay_ns)
-        self.delay_ns = min(_MOST_DELAY, max(10 * MS, self.delay_ns + step))
-        self.shown.append(Shown(max(at, due), frame.stamp, self._height, frame.temporal or 0))
+        self.delay_ns = min(_MOST_DELAY, max(_LEAST_DELAY, self.delay_ns + step))
+        self.shown.append(Shown(max(at, due), frame.stamp, self._height, max(0, frame.temporal)))

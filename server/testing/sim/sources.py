@@ -3,6 +3,7 @@
 An encoder here makes no picture, only frames of the sizes that one would make: log-normal around the target, the
 lower temporal layers larger, a keyframe five to ten times a delta frame, and what a keyframe overdraws is saved on the
 frames after it. Payloads are VP8's (RFC 7741) so far as a node reads them, and end with a stamp (stamps.py).
+Compiled with the types of sources.pxd.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import math
 import random
 import struct
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from server.testing.stamps import STAMP_BYTES
 
@@ -28,17 +28,13 @@ _L1T3 = ((0, False, 1.6), (2, True, 0.8), (1, True, 0.8), (2, False, 0.8))
 _L1T1 = ((0, False, 1.0),)
 
 
-class Outgoing(NamedTuple):
+class Outgoing:
     """One packet but for its transport-wide number, which stands between the parts."""
 
-    head: bytes
-    tail: bytes
-    video: bool
-
-    @property
-    def size(self) -> int:
-        """Bytes of the finished packet."""
-        return len(self.head) + 2 + len(self.tail)
+    def __init__(self, head: bytes, tail: bytes) -> None:
+        self.head = head
+        self.tail = tail
+        self.size = len(head) + 2 + len(tail)  # bytes of the finished packet
 
 
 class SendStream:
@@ -54,13 +50,11 @@ class SendStream:
         rid: str = "",
         rtx_ssrc: int = 0,
         rtx_payload_type: int = 0,
-        video: bool,
     ) -> None:
         self.ssrc, self.rtx_ssrc = ssrc, rtx_ssrc
         self.sent = self.sent_bytes = self.retransmitted = 0
         self.last_timestamp = 0
         self._payload_type, self._rtx_payload_type = payload_type, rtx_payload_type
-        self._video = video
         self._seq, self._rtx_seq = rng.randrange(65536), rng.randrange(65536)
         self._history: list[tuple[int, int, bool, bytes] | None] = [None] * _HISTORY if rtx_ssrc else []
         name = bytes((MID_ID << 4,)) + mid.encode()
@@ -72,7 +66,7 @@ class SendStream:
         self._level_prefix, self._number = block + bytes((LEVEL_ID << 4,)), number
         self._pad = bytes(12 - len(self._prefix) - 2)
 
-    def packet(self, payload: bytes, timestamp: int, *, marker: bool) -> Outgoing:
+    def packet(self, payload: bytes, timestamp: int, marker: bool) -> Outgoing:
         """The next one."""
         seq = self._seq
         self._seq = (seq + 1) & 0xFFFF
@@ -82,7 +76,7 @@ class SendStream:
         if self._history:
             self._history[seq & (_HISTORY - 1)] = (seq, timestamp, marker, payload)
         head = _HEAD.pack(0x90, marker << 7 | self._payload_type, seq, timestamp, self.ssrc)
-        return Outgoing(head + self._prefix, self._pad + payload, self._video)
+        return Outgoing(head + self._prefix, self._pad + payload)
 
     def with_level(self, payload: bytes, timestamp: int, *, marker: bool, level: int, voice: bool) -> Outgoing:
         """The next one of an audio stream, with its level (RFC 6464) in -dBov."""
@@ -92,9 +86,7 @@ class SendStream:
         self.sent_bytes += len(payload)
         self.last_timestamp = timestamp
         head = _HEAD.pack(0x90, marker << 7 | self._payload_type, seq, timestamp, self.ssrc)
-        return Outgoing(
-            head + self._level_prefix + bytes((voice << 7 | level,)) + self._number, b"\x00" + payload, self._video
-        )
+        return Outgoing(head + self._level_prefix + bytes((voice << 7 | level,)) + self._number, b"\x00" + payload)
 
     def again(self, seq: int) -> Outgoing | None:
         """A packet once more (RFC 4588); None when it is forgotten."""
@@ -105,7 +97,7 @@ class SendStream:
         _, timestamp, marker, payload = kept
         head = _HEAD.pack(0x90, marker << 7 | self._rtx_payload_type, self._rtx_seq, timestamp, self.rtx_ssrc)
         self._rtx_seq = (self._rtx_seq + 1) & 0xFFFF
-        return Outgoing(head + self._rtx_prefix, self._pad + seq.to_bytes(2, "big") + payload, self._video)
+        return Outgoing(head + self._rtx_prefix, self._pad + seq.to_bytes(2, "big") + payload)
 
     def report(self, now: int) -> tuple[int, int, int, int, int]:
         """What a sender report says: SSRC, NTP time, RTP timestamp, packets, bytes."""
@@ -180,10 +172,10 @@ class Encoder:
         self._picture_id = (self._picture_id + 1) & 0x7FFF
         if temporal == 0:
             self._tl0 = (self._tl0 + 1) & 0xFF
-        size = self._size(share, keyframe=keyframe)
-        return self._packets(size, timestamp, now, keyframe=keyframe, temporal=temporal, sync=sync)
+        size = self._size(share, keyframe)
+        return self._packets(size, timestamp, now, keyframe, temporal, sync)
 
-    def _size(self, share: float, *, keyframe: bool) -> int:
+    def _size(self, share: float, keyframe: bool) -> int:
         average = self.target / 8 / self._fps
         if self._slide_in >= 0:
             return self._slide_size(average, keyframe=keyframe)
@@ -214,27 +206,24 @@ class Encoder:
         return 1 + round(self._rng.expovariate(1 / (4 * self._fps)))
 
     def _packets(
-        self, size: int, timestamp: int, now: int, *, keyframe: bool, temporal: int, sync: bool
+        self, size: int, timestamp: int, now: int, keyframe: bool, temporal: int, sync: bool
     ) -> list[Outgoing]:
         first = b"\x10\x00\x00\x9d\x01\x2a" if keyframe else b"\x11\x00\x00"
         if keyframe:
             first += self.encoding.width.to_bytes(2, "little") + self.encoding.height.to_bytes(2, "little")
-        flags = 0xE0 if self.encoding.temporal_layers > 1 else 0xC0
+        # Without T and K there is no octet for them.
+        flags, length = (0xE0, 6) if self.encoding.temporal_layers > 1 else (0xC0, 5)
         layer = temporal << 6 | sync << 5
-        count = max(1, math.ceil(size / _PAYLOAD))
+        lead = _DESCRIPTOR.pack(0x90, flags, 0x8000 | self._picture_id, self._tl0, layer)[:length] + first
+        count = max(1, -(-size // _PAYLOAD))
         part = size // count
         outgoing = []
         for index in range(count):
-            start = 0x90 if index == 0 else 0x80
-            lead = _DESCRIPTOR.pack(start, flags, 0x8000 | self._picture_id, self._tl0, layer)
-            if flags == 0xC0:
-                lead = lead[:-1]  # without T and K there is no octet for them
-            if index == 0:
-                lead += first
             filler = bytes(max(0, part - len(lead) - STAMP_BYTES))
-            payload = lead + filler + _STAMP.pack(self._number & 0xFFFFFFFF, now)
+            payload = b"".join((lead, filler, _STAMP.pack(self._number & 0xFFFFFFFF, now)))
             self._number += 1
-            outgoing.append(self.stream.packet(payload, timestamp, marker=index == count - 1))
+            outgoing.append(self.stream.packet(payload, timestamp, index == count - 1))
+            lead = b"\x80" + lead[1:length]
         return outgoing
 
 

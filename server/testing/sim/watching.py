@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from server.testing.netem import MS
 
 _AVERAGED = 30  # frame gaps that a freeze is measured against
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(NamedTuple):
     """One frame on the screen."""
 
     at: int

@@ -46,7 +46,7 @@ class Flow:
     gcc: Gcc
     begins: int
     random: random.Random
-    back: Link[bytes]
+    back: Link
     writer: FeedbackWriting = field(default_factory=FeedbackWriting)
     seq: int = 65000
     backlog: deque[int] = field(default_factory=deque)  # sizes of packets made, not yet sent
@@ -99,7 +99,7 @@ class Outcome:
 def run(scenario: Scenario, seed: int) -> Outcome:
     """The whole scenario."""
     steps = deque(scenario.rates)
-    link: Link[tuple[int, int, int, int]] = Link(_config(scenario, steps.popleft()[1]), seed=seed)
+    link = Link(_config(scenario, steps.popleft()[1]), seed=seed)
     back = LinkConfig(delay_ns=scenario.delay_ms * MS, loss=scenario.feedback_loss)
     flows = [
         Flow(
@@ -134,7 +134,7 @@ def _config(scenario: Scenario, rate: int) -> LinkConfig:
     )
 
 
-def _receive(scenario: Scenario, flows: list[Flow], link: Link[tuple[int, int, int, int]], now: int) -> None:
+def _receive(scenario: Scenario, flows: list[Flow], link: Link, now: int) -> None:
     while (at := link.next_timeout()) is not None and at <= now:
         packet = link.poll(now)
         assert packet is not None
@@ -174,7 +174,7 @@ def _hear(flow: Flow, now: int) -> None:
             flow.causes.append((now, state["cause"], state["estimate_bps"]))
 
 
-def _send(scenario: Scenario, flow: Flow, index: int, link: Link[tuple[int, int, int, int]], now: int) -> None:
+def _send(scenario: Scenario, flow: Flow, index: int, link: Link, now: int) -> None:
     estimate = flow.gcc.estimate_bps
     rate = min(estimate, scenario.wanted)
     if scenario.layers:
@@ -194,7 +194,7 @@ def _send(scenario: Scenario, flow: Flow, index: int, link: Link[tuple[int, int,
         _send_probe(flow, index, link, now)
 
 
-def _send_probe(flow: Flow, index: int, link: Link[tuple[int, int, int, int]], now: int) -> None:
+def _send_probe(flow: Flow, index: int, link: Link, now: int) -> None:
     assert flow.probe is not None
     number, bps, size_left, packets_left = flow.probe
     size = max(200, min(PACKET, -(-size_left // max(1, packets_left))))
@@ -207,7 +207,7 @@ def _send_probe(flow: Flow, index: int, link: Link[tuple[int, int, int, int]], n
     flow.probe = (number, bps, size_left, packets_left) if size_left > 0 or packets_left > 0 else None
 
 
-def _launch(flow: Flow, index: int, size: int, probe: int, link: Link[tuple[int, int, int, int]], now: int) -> None:
+def _launch(flow: Flow, index: int, size: int, probe: int, link: Link, now: int) -> None:
     flow.gcc.sent(flow.seq, size, probe, now)
     flow.sent_bytes.append((now, size))
     link.send((index, flow.seq, size, now), size, now)
