@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 
+from server.testing.netem import MS, SECOND
 from server.testing.sim.rate_control import DelayAimd
-from server.testing.sim.sources import CAMERA, MS, SCREEN, SECOND, Camera, Encoder, Encoding, Microphone, SendStream
+from server.testing.sim.sources import CAMERA, SCREEN, Camera, Encoder, Encoding, Microphone, SendStream
 from server.testing.stamps import read_stamp
 
 

@@ -13,10 +13,9 @@ import random
 import struct
 from dataclasses import dataclass
 
+from server.testing.netem import MS, SECOND
 from server.testing.stamps import STAMP_BYTES
 
-MS = 1_000_000
-SECOND = 1_000_000_000
 MID_ID, RID_ID, REPAIRED_RID_ID, TRANSPORT_CC_ID, LEVEL_ID = 4, 10, 11, 3, 1  # unlike the router's
 _HISTORY = 1024  # packets of one stream that can be sent again
 _PAYLOAD = 1150  # bytes; a frame is cut into equal parts of at most so many
