@@ -150,7 +150,7 @@ class RateBook:
 
     def offered(self) -> tuple[LayerOption, ...]:
         """The options, the same ones until something about them has changed that matters: a layer that came or went, or
-        a rate that moved by more than a twelfth. Only the first viewer that asks after a measurement costs much."""
+        a rate that moved by more than a twelfth. Only the first call after a measurement costs much."""
         if not self._moved:
             return self._offered
         self._moved = False

@@ -114,6 +114,21 @@ def test_a_small_tile_is_sent_a_small_picture():
     assert heights == {"eva": (), "large": (720,), "small": (180,)}
 
 
+def test_what_is_asked_of_the_node_between_two_runs_is_done_at_once():
+    text = (
+        'title = "Tile"\nabout = "One viewer."\nduration_s = 8\n'
+        '[[visitors]]\nname = "eva"\nsends = ["camera"]\nwatches = false\n[[visitors]]\nname = "bert"\n'
+    )
+    call = Call(scenario.parse(text.encode(), "tile"), seed=1)
+    call.run(5)
+    (view,) = call.visitors["bert"].views
+    assert view.consumer.target is not None
+    assert view.consumer.target[0] == 2
+    call.node.commands.set_view(view.consumer.id, 300, 169, call.now, hidden=False)
+    call.run(5.15)
+    assert view.consumer.target[0] == 0
+
+
 def test_a_picture_that_never_shows_has_the_rate_of_what_came():
     call = Call(scenario.load("audio_under_congestion"), seed=2)
     call.run(3)

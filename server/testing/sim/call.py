@@ -86,11 +86,13 @@ class Call:
         gc.disable()  # packets make no cycles, and looking for some takes a fifth of the time
         try:
             tell = self.now
+            self._core_due = 0  # whoever calls may have touched the node
             while self.now < end:
                 self._turn()
                 if self.now >= tell:
                     progress((self.now - BEGINNING) / SECOND)
                     tell += SECOND
+                    self._core_due = 0
                 self.now = min(end, max(self.now + MS, -(-self._next_timeout() // MS) * MS))
             self._turn()
         finally:
