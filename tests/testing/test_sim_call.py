@@ -92,7 +92,8 @@ def test_a_four_party_call_takes_a_small_part_of_its_time():
 
 
 def test_a_four_party_call_takes_so_many_python_calls():
-    """What its speed hangs on, and the same on every machine: 22,000 for each simulated second."""
+    """The part that is not compiled, and the same on every machine: 22,000 for each simulated second. A module that
+    is no longer compiled shows here at once."""
     call = Call(scenario.load("four_party"), seed=1)
     call.run(3)
     profile = cProfile.Profile()

@@ -85,7 +85,7 @@ class Receiver:
         self._sr: tuple[int, int] = (0, 0)  # middle bits of its NTP time; when it came
 
     def receive(self, seq: int, timestamp: int, marker: int, data: bytes, start: int, end: int, at: int) -> None:
-        """One packet of the stream: its payload is data[start:end]."""
+        """One packet of the stream: its payload is data[start:end]. Each kind of player has its own."""
         raise NotImplementedError
 
     def sender_report(self, ntp: int, now: int) -> None:

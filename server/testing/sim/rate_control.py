@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from server.testing import netem
 from server.testing.netem import SECOND
 
-_NEVER = netem.NEVER
+_NEVER = netem.NEVER  # which rate_control.pxd makes an integer of C
 _QUEUE = 50_000_000  # nanoseconds of delay above the least
 _WINDOW = SECOND
 _HOLD = SECOND // 2  # after a decrease
